@@ -1,0 +1,23 @@
+#include "mlxbase/core/clock.h"
+
+#include <chrono>
+
+namespace mlxbase {
+namespace {
+class SystemClock final : public Clock {
+ public:
+  std::int64_t wall_ns() override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+  std::int64_t steady_ns() override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+};
+}  // namespace
+
+Clock& system_clock() {
+  static SystemClock clock;
+  return clock;
+}
+
+}  // namespace mlxbase

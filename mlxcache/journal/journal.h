@@ -1,0 +1,58 @@
+#pragma once
+// Intent log: one file a transaction, `<home>/journal/<id>.journal`. Format: docs/formats/journal.md.
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mlxbase/core/result.h"
+#include "mlxbase/os/file_system.h"
+
+namespace mlxcache::journal {
+
+/// Everything needed to put a name back as it was.
+struct Before {
+  mlxbase::os::FileKind kind = mlxbase::os::FileKind::regular;
+  mlxbase::os::FileId id;
+  std::uint64_t size = 0;
+  std::uint64_t links = 1;
+  std::int64_t ctime_ns = 0;
+  mlxbase::os::Metadata metadata;
+  std::string link_text;  // if it was a symlink
+  std::vector<mlxbase::os::Extent> holes;  // reserved for sparse files: runs that were holes
+};
+
+/// What is about to be done to one name; on disk before it is done.
+struct Intent {
+  std::uint32_t index = 0;      // within the transaction
+  std::uint8_t method = 0;      // dedup::Method
+  std::string source;
+  std::string target;
+  std::string staging;          // the temporary name, if the method needs one
+  std::uint8_t source_kind = 0; // catalog::StoreKind
+  std::uint8_t target_kind = 0;
+  std::string source_root;
+  std::string target_root;
+  mlxbase::os::FileId source_id;
+  std::uint64_t size = 0;
+  std::uint64_t bytes = 0;      // freed, as planned
+  std::string digest;           // "sha256:…" of the bytes where known, else empty
+  Before before;
+};
+
+enum class Outcome : std::uint8_t { done, rolled_back, undone, undo_refused };
+
+/// What became of an intent. May be missing after a crash: the disk then says.
+struct Result_ {
+  std::uint32_t index = 0;
+  Outcome outcome{};
+  mlxbase::os::FileId after_id;      // the name's inode afterwards
+  std::int64_t after_mtime_ns = 0;
+  std::uint64_t after_size = 0;
+  std::string digest;                // measured while comparing
+  std::string reason;                // for rolled_back and undo_refused
+};
+
+}  // namespace mlxcache::journal

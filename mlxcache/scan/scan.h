@@ -1,0 +1,27 @@
+#pragma once
+// Walks the stores, keeps the catalog true, finds equal files by the cheapest trustworthy means.
+#include <string>
+#include <vector>
+
+#include "mlxbase/core/clock.h"
+#include "mlxbase/core/progress.h"
+#include "mlxcache/catalog/catalog.h"
+#include "mlxcache/catalog/inventory.h"
+#include "mlxcache/stores/adapter.h"
+
+namespace mlxcache::scan {
+
+struct Options {
+  std::vector<std::string> extra_roots;           // --root
+  std::vector<catalog::StoreKind> only;           // --store; empty: all
+  std::uint64_t min_size = 1;                     // smaller files are not grouped (they are listed)
+  bool find_duplicates = true;                    // false: list only (ls, show)
+  bool ask_sharing = true;                        // ask the volume which extents of duplicates are already shared
+  unsigned workers = 0;                           // 0: one a core
+};
+
+/// Never fails for one bad store: see Listing::problems. Errors: cancelled; io or corrupt of our own catalog.
+mlxbase::Result<catalog::Inventory> scan(const stores::Context& context, catalog::Catalog& catalog, const Options& options,
+                                         mlxbase::Progress& progress);
+
+}  // namespace mlxcache::scan

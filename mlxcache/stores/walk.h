@@ -1,0 +1,47 @@
+#pragma once
+// The one directory walk that every adapter uses: bounded, never leaving the root, never following links.
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mlxbase/core/progress.h"
+#include "mlxbase/os/file_system.h"
+#include "mlxcache/catalog/store.h"
+
+namespace mlxcache::stores {
+
+/// One name found by a walk.
+struct Found {
+  std::string path;               // absolute
+  mlxbase::os::FileStat stat;     // lstat
+  std::string link_target;        // text, if a symlink
+  bool link_resolves = false;     // if a symlink: its target exists
+  mlxbase::os::FileStat target;   // if it resolves: the target's stat
+};
+
+struct WalkOptions {
+  int max_depth = 64;
+  /// Whether to go into this folder (given by absolute path); all if empty.
+  std::function<bool(const std::string& dir)> enter;
+  const mlxbase::Cancel* cancel = nullptr;
+};
+
+/// Every name below `root` (folders themselves left out), folders in sorted order, so that runs are alike.
+/// `root` itself may be a symlink; nothing below is followed. A folder that cannot be read becomes a problem.
+std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<catalog::Problem>& problems,
+                        const WalkOptions& options = {});
+
+/// An Entry from a walk's find: role payload for regular files, link or broken for symlinks, foreign for the rest.
+catalog::Entry entry_of(const Found& found, catalog::Links links);
+
+/// "model-00001-of-00003.safetensors" style sets: true if the given names hold a split of which a part is missing.
+bool has_missing_split(const std::vector<std::string_view>& file_names);
+/// "safetensors", "gguf", "onnx", "pytorch", "keras", "coreml", … by the file name's ending; empty for others.
+std::string_view format_of(std::string_view file_name);
+/// Names that every tool uses for downloads in progress (§1.2 rule 12).
+bool is_partial_name(std::string_view file_name);
+/// Whether the file is an .onnx model or its external data: loaders refuse links there (§17.5).
+bool is_onnx(std::string_view file_name);
+
+}  // namespace mlxcache::stores
