@@ -45,7 +45,7 @@ struct Intent {
 enum class Outcome : std::uint8_t { done, rolled_back, undone, undo_refused };
 
 /// What became of an intent. May be missing after a crash: the disk then says.
-struct Result_ {
+struct Settled {
   std::uint32_t index = 0;
   Outcome outcome{};
   mlxbase::os::FileId after_id;      // the name's inode afterwards
@@ -54,5 +54,27 @@ struct Result_ {
   std::string digest;                // measured while comparing
   std::string reason;                // for rolled_back and undo_refused
 };
+
+enum class State : std::uint8_t {
+  complete,        // ran to its end
+  cut,             // neither complete nor settled: recover() will look at it
+  recovered,       // was cut; recover() settled it
+  undone,          // everything restored
+  partly_undone,   // some files were refused
+};
+std::string_view to_string(State state);
+
+/// One transaction, for `history` and `undo`.
+struct Summary {
+  std::string id;               // sorts by time: "20261123T042027-3fa9"
+  std::int64_t started_at_ns = 0;
+  std::string command;          // "dedup --apply --store ollama"
+  State state{};
+  std::uint64_t actions = 0;    // done
+  std::uint64_t bytes_freed = 0;
+};
+
+/// All transactions, newest first. A damaged file is listed in `problems` ("path: why") and the rest goes on.
+mlxbase::Result<std::vector<Summary>> list(mlxbase::os::FileSystem& fs, const std::string& home, std::vector<std::string>& problems);
 
 }  // namespace mlxcache::journal
