@@ -2,7 +2,6 @@
 // A digest always travels with its algorithm: the same 64 characters are a SHA-256 in one folder of a
 // Hugging Face cache and a xet hash in another.
 #include <array>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -47,7 +46,12 @@ class Digest {
   bool is_prefix_of(const Digest& full) const;
 
   friend bool operator==(const Digest&, const Digest&) = default;
-  friend auto operator<=>(const Digest&, const Digest&) = default;
+  // By hand: libc++ 16's std::array has no three-way comparison.
+  friend bool operator<(const Digest& a, const Digest& b) {
+    if (a.algorithm_ != b.algorithm_) return a.algorithm_ < b.algorithm_;
+    if (a.size_ != b.size_) return a.size_ < b.size_;
+    return a.bytes_ < b.bytes_;
+  }
 
  private:
   Algorithm algorithm_ = Algorithm::none;
