@@ -137,6 +137,7 @@ struct VolumeFacts {
   std::uint64_t device = 0;
   std::string type;          // "btrfs", "apfs", …: for people; decisions use the facts below
   std::string mount_point;   // may be empty
+  std::string pool;          // where several devices share one pool of blocks (Btrfs subvolumes): its id; else empty
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;   // to this user
   std::uint64_t block_bytes = 0;  // granularity of sharing

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -294,6 +295,16 @@ void describe_volume(const std::string& dir, VolumeFacts& facts) {
       case 0x4d44UL: facts.type = "vfat"; break;
       case 0x2011BAB0UL: facts.type = "exfat"; break;
       default: facts.type = fmt::format("type {:x}", static_cast<unsigned long>(s.f_type)); break;
+    }
+  }
+  if (facts.type == "btrfs") {
+    // Each subvolume has a device number of its own, yet all of one file system can share extents.
+    if (const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
+      btrfs_ioctl_fs_info_args info{};
+      if (::ioctl(fd, BTRFS_IOC_FS_INFO, &info) == 0) {
+        for (const unsigned char byte : info.fsid) facts.pool += fmt::format("{:02x}", byte);
+      }
+      ::close(fd);
     }
   }
   // The mount point is the last folder upwards on the same device.
