@@ -1,0 +1,53 @@
+#include <openssl/evp.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "mlxbase/format/hasher_native.h"
+
+namespace mlxbase::native {
+namespace {
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "the OpenSSL library of this machine cannot %s\n", what);
+  std::abort();
+}
+
+/// Looked up once: OpenSSL 3 searches its providers under a lock at every EVP_DigestInit with an unfetched algorithm.
+const EVP_MD* fetched(Algorithm algorithm) {
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  static const EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
+  // Only to check the checksums that some stores publish; a provider that forbids it for security is not asked.
+  static const EVP_MD* const md5 = EVP_MD_fetch(nullptr, "MD5", "-fips");
+  if (algorithm == Algorithm::sha1) return sha1;
+  return algorithm == Algorithm::md5 ? md5 : sha256;
+}
+
+class EvpHash final : public Hash {
+ public:
+  explicit EvpHash(Algorithm algorithm) : context_(EVP_MD_CTX_new()) {
+    const EVP_MD* md = fetched(algorithm);
+    if (context_ == nullptr || md == nullptr || EVP_DigestInit_ex2(context_, md, nullptr) != 1) give_up("hash");
+  }
+  EvpHash(const EvpHash&) = delete;
+  EvpHash& operator=(const EvpHash&) = delete;
+  ~EvpHash() override { EVP_MD_CTX_free(context_); }
+
+  void update(std::span<const std::byte> bytes) override {
+    if (EVP_DigestUpdate(context_, bytes.data(), bytes.size()) != 1) give_up("go on hashing");
+  }
+  std::size_t finish(std::span<std::byte, 32> out) override {
+    unsigned size = 0;
+    if (EVP_DigestFinal_ex(context_, reinterpret_cast<unsigned char*>(out.data()), &size) != 1) give_up("finish a hash");
+    return size;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Hash> make_hash(Algorithm algorithm) { return std::make_unique<EvpHash>(algorithm); }
+
+}  // namespace mlxbase::native
