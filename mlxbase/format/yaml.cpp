@@ -129,7 +129,8 @@ class Loader {
     ready_ = yaml_parser_initialize(&parser_) == 1;
     if (!ready_) return;
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    const char* bytes = text.empty() ? "" : text.data();  // it asserts on null
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(bytes), text.size());
   }
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

@@ -25,6 +25,7 @@ TEST(Yaml, ReadsAModelDefinition) {
 TEST(Yaml, ResolvesPlainScalarsByTheCoreSchemaOnly) {
   EXPECT_TRUE(must("~").is_null());
   EXPECT_TRUE(must("").is_null());
+  EXPECT_TRUE(must({}).is_null());
   EXPECT_EQ(must("True"), json::Value(true));
   EXPECT_EQ(must("no").string("?"), "no");   // YAML 1.1 would say false
   EXPECT_EQ(must("yes").string("?"), "yes");
