@@ -5,8 +5,13 @@ include(GoogleTest)
 option(SUITE_TESTS "Build the tests" ON)
 option(SUITE_BENCH "Build the micro-benchmarks" OFF)
 set(SUITE_SANITIZE "" CACHE STRING "address;undefined or thread: compiled into everything")
+option(SUITE_LIBCXX "Compile against libc++ (clang), third-party C++ included" OFF)
 option(SUITE_FUZZ "Build fuzz targets with libFuzzer (clang); without it they run their corpus as tests" OFF)
 option(SUITE_CROSS_MACOS "Compile for macOS arm64 with the stubs in cmake/macos" OFF)
+if(SUITE_LIBCXX)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-stdlib=libc++>)
+  add_link_options(-stdlib=libc++)
+endif()
 
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -27,7 +32,7 @@ include(dependencies)
 add_library(suite_flags INTERFACE)
 target_include_directories(suite_flags INTERFACE "${PROJECT_SOURCE_DIR}")
 target_compile_options(suite_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wno-missing-field-initializers -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -Werror=unused-result -Werror=shadow -Werror=suggest-override -Werror=return-type
   $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-gnu-statement-expression -Wno-error=suggest-override -Winconsistent-missing-override>)
 if(SUITE_SANITIZE)

@@ -88,9 +88,7 @@ Environment real_environment() {
   e.working_directory = ::getcwd(buffer, sizeof buffer) != nullptr ? buffer : "/";
   e.home = e.absolute(e.home.empty() ? "/" : e.home);
   e.temp_directory = e.absolute(e.get_nonempty("TMPDIR").value_or("/tmp"));
-#ifdef __APPLE__
-  e.platform = Platform::macos;
-#endif
+  e.platform = this_platform();
   return e;
 }
 

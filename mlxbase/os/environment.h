@@ -34,6 +34,9 @@ struct Environment {
   std::string system(std::string_view path) const;
 };
 
+/// The platform this program was built for.
+Platform this_platform();
+
 /// Of this process.
 Environment real_environment();
 
