@@ -64,7 +64,11 @@ const Adapter* find_adapter(std::string_view name);
 /// its problem says so.
 std::vector<Root> discover_all(const Context& context, std::span<const std::string> extra_roots);
 
-/// A loose folder that holds a store's layout (blobs + manifests, models--*, …) is given its true kind.
+/// A folder that holds a store's layout (blobs + manifests, models--*, …) is given its true kind; all others are loose.
 StoreKind recognise(mlxbase::os::FileSystem& fs, const std::string& folder);
+
+/// The row's list(), less what lies below another of `roots` inside this one (a hub cache in a folder of ComfyUI belongs to the
+/// hub's listing alone): so no name is in two listings.
+Listing list_store(const Context& context, const Root& root, std::span<const Root> roots);
 
 }  // namespace mlxcache::stores

@@ -41,6 +41,8 @@ bool has_missing_split(const std::vector<std::string_view>& file_names);
 std::string_view format_of(std::string_view file_name);
 /// Names that every tool uses for downloads in progress (§1.2 rule 12).
 bool is_partial_name(std::string_view file_name);
+/// Whether the file holds weights by its ending (or is an unnamed piece of such a set): what is worth calling payload in a folder of mixed files.
+bool is_weights(std::string_view file_name);
 /// Whether the file is an .onnx model or its external data: loaders refuse links there (§17.5).
 bool is_onnx(std::string_view file_name);
 
