@@ -34,7 +34,8 @@ target_include_directories(suite_flags INTERFACE "${PROJECT_SOURCE_DIR}")
 target_compile_options(suite_flags INTERFACE
   -Wall -Wextra -Wno-missing-field-initializers -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -Werror=unused-result -Werror=shadow -Werror=suggest-override -Werror=return-type
-  $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-gnu-statement-expression -Wno-error=suggest-override -Winconsistent-missing-override>)
+  $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-gnu-statement-expression -Wno-error=suggest-override -Winconsistent-missing-override
+    -Wno-unknown-warning-option -Wno-c2y-extensions>)  # newer clangs call __COUNTER__ (TRY) an extension
 if(SUITE_SANITIZE)
   string(REPLACE ";" "," _sanitize "${SUITE_SANITIZE}")
   target_compile_options(suite_flags INTERFACE -fsanitize=${_sanitize} -fno-omit-frame-pointer -fno-sanitize-recover=all)
