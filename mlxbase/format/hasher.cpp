@@ -42,6 +42,7 @@ Hasher::Hasher(Algorithm algorithm, std::uint64_t size) {
   }
 }
 
+Hasher::Hasher(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 Hasher::~Hasher() = default;
@@ -53,6 +54,14 @@ void Hasher::update(std::span<const std::byte> bytes) {
   } else {
     std::get<Blake3>(state_->hash).update(bytes);
   }
+}
+
+Hasher Hasher::clone() const {
+  assert(state_ != nullptr);
+  if (const auto* native = std::get_if<std::unique_ptr<native::Hash>>(&state_->hash)) {
+    return Hasher(std::make_unique<State>(State{state_->algorithm, (*native)->clone()}));
+  }
+  return Hasher(std::make_unique<State>(State{state_->algorithm, std::get<Blake3>(state_->hash)}));
 }
 
 Digest Hasher::finish() {

@@ -15,6 +15,7 @@ template <class Context, auto kInit, auto kUpdate, auto kFinal, std::size_t kSiz
 class CommonHash final : public Hash {
  public:
   CommonHash() { kInit(&context_); }
+  std::unique_ptr<Hash> clone() const override { return std::make_unique<CommonHash>(*this); }
   void update(std::span<const std::byte> bytes) override {
     constexpr std::size_t kMost = std::size_t{1} << 30U;  // CC_LONG has 32 bits
     while (!bytes.empty()) {

@@ -12,6 +12,7 @@ namespace mlxbase::native {
 class Hash {
  public:
   virtual ~Hash() = default;
+  virtual std::unique_ptr<Hash> clone() const = 0;
   virtual void update(std::span<const std::byte> bytes) = 0;
   /// Writes the digest and gives its length.
   virtual std::size_t finish(std::span<std::byte, 32> out) = 0;

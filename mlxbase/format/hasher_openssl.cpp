@@ -29,10 +29,13 @@ class EvpHash final : public Hash {
     const EVP_MD* md = fetched(algorithm);
     if (context_ == nullptr || md == nullptr || EVP_DigestInit_ex2(context_, md, nullptr) != 1) give_up("hash");
   }
-  EvpHash(const EvpHash&) = delete;
+  EvpHash(const EvpHash& other) : context_(EVP_MD_CTX_new()) {
+    if (context_ == nullptr || EVP_MD_CTX_copy_ex(context_, other.context_) != 1) give_up("copy a hash");
+  }
   EvpHash& operator=(const EvpHash&) = delete;
   ~EvpHash() override { EVP_MD_CTX_free(context_); }
 
+  std::unique_ptr<Hash> clone() const override { return std::make_unique<EvpHash>(*this); }
   void update(std::span<const std::byte> bytes) override {
     if (EVP_DigestUpdate(context_, bytes.data(), bytes.size()) != 1) give_up("go on hashing");
   }

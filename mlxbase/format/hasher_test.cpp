@@ -52,6 +52,19 @@ TEST(Hasher, GivesTheSameForAnyPieces) {
   }
 }
 
+TEST(Hasher, GoesOnTwiceFromOneState) {
+  const auto bytes = counting(5000);
+  for (const auto algorithm : {Algorithm::sha256, Algorithm::sha1, Algorithm::md5, Algorithm::git_sha1, Algorithm::blake3}) {
+    Hasher one(algorithm, bytes.size());
+    one.update(std::span(bytes).first(3000));
+    Hasher two = one.clone();
+    two.update(std::span(bytes).subspan(3000));
+    EXPECT_EQ(two.finish().hex(), hash(algorithm, bytes));
+    one.update(std::span(bytes).subspan(3000));
+    EXPECT_EQ(one.finish().hex(), hash(algorithm, bytes));
+  }
+}
+
 TEST(Blake3, AgreesWithTheReferenceAtEveryBorder) {
   struct Vector {
     std::size_t size;

@@ -1,0 +1,343 @@
+#include "mlxcache/catalog/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <numeric>
+
+#include "mlxbase/core/clock.h"
+#include "mlxbase/core/log.h"
+#include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
+#include "mlxbase/sql/database.h"
+
+namespace mlxcache::catalog {
+namespace {
+
+using mlxbase::Algorithm;
+using mlxbase::Code;
+using mlxbase::Digest;
+using mlxbase::Result;
+using mlxbase::Status;
+namespace sql = mlxbase::sql;
+namespace os = mlxbase::os;
+
+// docs/formats/catalog.md says what each of these is for.
+constexpr std::int64_t kApplicationId = 0x4D4C5843;  // "MLXC"
+constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kDayNs = std::int64_t{24} * 3600 * 1'000'000'000;
+constexpr const char* kFileName = "catalog.sqlite";
+
+constexpr const char* kSchema =
+    "CREATE TABLE measured("
+    " device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,"
+    " sample BLOB, sha256 BLOB, git_sha1 BLOB, sha1 BLOB, blake3 BLOB, md5 BLOB,"
+    " verified_at_ns INTEGER NOT NULL, seen_day INTEGER NOT NULL, sum INTEGER NOT NULL,"
+    " PRIMARY KEY(device, inode)) WITHOUT ROWID;";
+
+// The digests that a row can hold, in the order of its columns after `sample`.
+constexpr std::array<Algorithm, 5> kAlgorithms = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
+using Digests = std::array<std::optional<Digest>, kAlgorithms.size()>;
+
+std::int64_t signed_of(std::uint64_t v) { return std::bit_cast<std::int64_t>(v); }
+
+/// A row as it lies in the table.
+struct Row {
+  Fingerprint of;
+  std::optional<Digest> sample;
+  Digests digests;
+  std::int64_t verified_at_ns = 0;
+
+  /// Guards against rot: a row whose sum is wrong is as good as missing. (FNV-1a, 64 bits; not against an attacker, who
+  /// gains nothing here: bytes are compared before anything is replaced.)
+  std::int64_t sum() const {
+    std::uint64_t h = 14695981039346656037ULL;
+    const auto mix = [&h](std::uint64_t v, int bytes) {
+      for (int i = 0; i < bytes; ++i) h = (h ^ (v >> (8 * i) & 0xFFU)) * 1099511628211ULL;
+    };
+    for (const auto v : {of.id.device, of.id.inode, of.size, std::bit_cast<std::uint64_t>(of.mtime_ns), std::bit_cast<std::uint64_t>(of.ctime_ns),
+                         std::bit_cast<std::uint64_t>(verified_at_ns)}) {
+      mix(v, 8);
+    }
+    const auto mix_digest = [&](const std::optional<Digest>& d) {
+      mix(d ? d->size() : 0, 1);
+      if (d) {
+        for (const std::byte b : d->bytes()) mix(std::to_integer<std::uint64_t>(b), 1);
+      }
+    };
+    mix_digest(sample);
+    for (const auto& d : digests) mix_digest(d);
+    return std::bit_cast<std::int64_t>(h);
+  }
+
+  Measured measured() const {
+    Measured m{.of = of, .sample = sample, .digests = {}, .verified_at_ns = verified_at_ns};
+    for (const auto& d : digests) {
+      if (d) m.digests.push_back(*d);
+    }
+    return m;
+  }
+};
+
+Row row_of(const Measured& m) {
+  Row row{.of = m.of, .sample = m.sample, .digests = {}, .verified_at_ns = m.verified_at_ns};
+  for (const Digest& d : m.digests) {
+    const auto at = std::find(kAlgorithms.begin(), kAlgorithms.end(), d.algorithm());
+    if (at != kAlgorithms.end()) row.digests[static_cast<std::size_t>(at - kAlgorithms.begin())] = d;
+  }
+  return row;
+}
+
+constexpr const char* kColumns = "size, mtime_ns, ctime_ns, sample, sha256, git_sha1, sha1, blake3, md5, verified_at_ns, sum, seen_day";
+constexpr int kSeenColumn = 11;
+
+Result<std::optional<Digest>> digest_at(const sql::Statement& s, int column, Algorithm algorithm) {
+  if (s.is_null(column)) return std::optional<Digest>{};
+  const auto bytes = s.blob(column);
+  if (bytes.size() != mlxbase::digest_size(algorithm)) return mlxbase::fail(Code::corrupt, "a digest of the wrong length");
+  return std::optional<Digest>(Digest(algorithm, bytes));
+}
+
+/// The row under the cursor of a `SELECT kColumns`; nothing if its sum is wrong.
+std::optional<Row> read_row(const sql::Statement& s, os::FileId id) {
+  Row row;
+  row.of = {.id = id, .size = std::bit_cast<std::uint64_t>(s.i64(0)), .mtime_ns = s.i64(1), .ctime_ns = s.i64(2)};
+  auto sample = digest_at(s, 3, Algorithm::sha256);
+  if (!sample) return std::nullopt;
+  row.sample = *sample;
+  for (std::size_t i = 0; i < kAlgorithms.size(); ++i) {
+    auto digest = digest_at(s, 4 + static_cast<int>(i), kAlgorithms[i]);
+    if (!digest) return std::nullopt;
+    row.digests[i] = *digest;
+  }
+  row.verified_at_ns = s.i64(9);
+  if (row.sum() != s.i64(10)) return std::nullopt;
+  return row;
+}
+
+Result<std::int64_t> number_of(sql::Database& db, const char* query) {
+  auto statement = TRY(db.prepare(query));
+  if (!TRY(statement.step())) return mlxbase::fail(Code::corrupt, "no answer");
+  return statement.i64(0);
+}
+
+bool is_damage(const mlxbase::Error& error) { return error.code == Code::corrupt || error.code == Code::unsupported; }
+
+}  // namespace
+
+struct Catalog::Impl {
+  std::string file;  // empty: in memory
+  std::optional<sql::Database> db;
+  std::int64_t today = 0;
+  // Prepared once; they hold on to the database, so they go first.
+  struct Prepared {
+    sql::Statement select, touch, put;
+  };
+  std::optional<Prepared> prepared;
+
+  Status connect();
+  Status set_aside();
+  Status prepare();
+  Status put(const Row& row);
+  Result<std::optional<Row>> get(os::FileId id, std::int64_t* seen_day);
+
+  Result<std::vector<std::optional<Measured>>> look_up(std::span<const Fingerprint> files);
+  Status remember(std::span<const Measured> files);
+  Status moved(const Fingerprint& before, const Fingerprint& after);
+
+  /// Runs `work`; if the file turns out damaged it is set aside and the work done once more on a new one.
+  template <class Work>
+  auto guarded(Work work) -> decltype(work()) {
+    auto result = work();
+    if (result || !is_damage(result.error()) || file.empty()) return result;
+    mlxbase::log::warning("catalog.damaged", {{"file", file}, {"why", result.error().message}});
+    if (auto aside = set_aside(); !aside) return mlxbase::fail(aside.error());
+    if (auto again = connect(); !again) return mlxbase::fail(again.error());
+    return work();
+  }
+};
+
+Status Catalog::Impl::connect() {
+  prepared.reset();
+  db.reset();
+  today = mlxbase::system_clock().wall_ns() / kDayNs;
+  db = file.empty() ? TRY(sql::Database::in_memory()) : TRY(sql::Database::open(file));
+  // The rollback journal rather than a write-ahead log: it needs no shared memory (homes on NFS), leaves no second file, and
+  // scans write rarely. NORMAL may lose the newest rows with the power, never their neighbours'; they are measured again.
+  TRY(db->execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=1; PRAGMA cache_size=-16384"));
+  std::int64_t version = TRY(number_of(*db, "PRAGMA user_version"));
+  if (version == 0) {
+    auto transaction = TRY(sql::Transaction::begin(*db, true));
+    version = TRY(number_of(*db, "PRAGMA user_version"));  // another process may have been first
+    if (version == 0) {
+      if (TRY(number_of(*db, "SELECT count(*) FROM sqlite_schema")) != 0) return mlxbase::fail(Code::corrupt, "not a catalog of ours");
+      TRY(db->execute(fmt::format("{} PRAGMA application_id={}; PRAGMA user_version={};", kSchema, kApplicationId, kVersion)));
+      TRY(transaction.commit());
+      version = kVersion;
+    }
+  }
+  if (TRY(number_of(*db, "PRAGMA application_id")) != kApplicationId || version < 0) return mlxbase::fail(Code::corrupt, "not a catalog of ours");
+  if (version > kVersion) {
+    // Made by a newer mlxcache: its knowledge is worth more than ours, so it stays, and this run remembers nothing.
+    mlxbase::log::warning("catalog.newer", {{"file", file}, {"version", std::to_string(version)}});
+    file.clear();
+    return connect();
+  }
+  return prepare();
+}
+
+Status Catalog::Impl::prepare() {
+  prepared.emplace(Prepared{
+      .select = TRY(db->prepare(fmt::format("SELECT {} FROM measured WHERE device=?1 AND inode=?2", kColumns))),
+      .touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2")),
+      .put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")),
+  });
+  return {};
+}
+
+/// Renames the damaged file (and a journal left beside it, which would be played into its successor).
+Status Catalog::Impl::set_aside() {
+  prepared.reset();
+  db.reset();
+  auto& fs = os::real_file_system();
+  for (const char* suffix : {"-journal", "-wal", "-shm", ""}) {
+    const auto renamed = fs.rename(file + suffix, file + suffix + ".damaged");
+    if (!renamed && renamed.error().code != Code::not_found) return mlxbase::fail(renamed.error());
+  }
+  return {};
+}
+
+Status Catalog::Impl::put(const Row& row) {
+  auto& s = prepared->put;
+  TRY(s.bind(1, signed_of(row.of.id.device)));
+  TRY(s.bind(2, signed_of(row.of.id.inode)));
+  TRY(s.bind(3, signed_of(row.of.size)));
+  TRY(s.bind(4, row.of.mtime_ns));
+  TRY(s.bind(5, row.of.ctime_ns));
+  const auto bind_digest = [&s](int at, const std::optional<Digest>& d) { return d ? s.bind(at, d->bytes()) : s.bind_null(at); };
+  TRY(bind_digest(6, row.sample));
+  for (std::size_t i = 0; i < kAlgorithms.size(); ++i) TRY(bind_digest(7 + static_cast<int>(i), row.digests[i]));
+  TRY(s.bind(12, row.verified_at_ns));
+  TRY(s.bind(13, today));
+  TRY(s.bind(14, row.sum()));
+  return s.run();
+}
+
+Result<std::optional<Row>> Catalog::Impl::get(os::FileId id, std::int64_t* seen_day) {
+  auto& s = prepared->select;
+  TRY(s.bind(1, signed_of(id.device)));
+  TRY(s.bind(2, signed_of(id.inode)));
+  if (!TRY(s.step())) return std::optional<Row>{};
+  auto row = read_row(s, id);
+  if (seen_day != nullptr) *seen_day = s.i64(kSeenColumn);
+  s.reset();
+  return row;
+}
+
+Result<std::vector<std::optional<Measured>>> Catalog::Impl::look_up(std::span<const Fingerprint> files) {
+  std::vector<std::optional<Measured>> out(files.size());
+  // In the order of the key each page of the tree is needed once.
+  std::vector<std::uint32_t> order(files.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return files[a].id < files[b].id; });
+  std::vector<os::FileId> stale;
+  {
+    auto transaction = TRY(sql::Transaction::begin(*db, false));
+    for (const std::uint32_t i : order) {
+      std::int64_t seen_day = today;
+      const auto row = TRY(get(files[i].id, &seen_day));
+      if (!row) continue;
+      if (seen_day != today) stale.push_back(files[i].id);
+      if (row->of == files[i]) out[i] = row->measured();
+    }
+    TRY(transaction.commit());
+  }
+  // Days are coarse on purpose: an unchanged rescan writes nothing. That the touch may not be possible now is no failure.
+  if (!stale.empty()) {
+    auto transaction = sql::Transaction::begin(*db, true);
+    if (transaction) {
+      for (const auto id : stale) {
+        TRY(prepared->touch.bind(1, signed_of(id.device)));
+        TRY(prepared->touch.bind(2, signed_of(id.inode)));
+        TRY(prepared->touch.bind(3, today));
+        if (const auto done = prepared->touch.run(); !done && is_damage(done.error())) return mlxbase::fail(done.error());
+      }
+      if (const auto done = transaction->commit(); !done && is_damage(done.error())) return mlxbase::fail(done.error());
+    } else if (is_damage(transaction.error())) {
+      return mlxbase::fail(transaction.error());
+    }
+  }
+  return out;
+}
+
+Status Catalog::Impl::remember(std::span<const Measured> files) {
+  if (files.empty()) return {};
+  auto transaction = TRY(sql::Transaction::begin(*db, true));
+  for (const Measured& m : files) {
+    Row row = row_of(m);
+    // What another run measured of the same state stays, where this one measured nothing.
+    if (const auto known = TRY(get(m.of.id, nullptr)); known && known->of == m.of) {
+      if (!row.sample) row.sample = known->sample;
+      for (std::size_t i = 0; i < row.digests.size(); ++i) {
+        if (!row.digests[i]) row.digests[i] = known->digests[i];
+      }
+      row.verified_at_ns = std::max(row.verified_at_ns, known->verified_at_ns);
+    }
+    TRY(put(row));
+  }
+  return transaction.commit();
+}
+
+Status Catalog::Impl::moved(const Fingerprint& before, const Fingerprint& after) {
+  auto transaction = TRY(sql::Transaction::begin(*db, true));
+  auto row = TRY(get(before.id, nullptr));
+  if (!row || row->of != before) return {};
+  row->of = after;
+  TRY(put(*row));
+  return transaction.commit();
+}
+
+Catalog::Catalog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Catalog::Catalog(Catalog&&) noexcept = default;
+Catalog& Catalog::operator=(Catalog&&) noexcept = default;
+Catalog::~Catalog() = default;
+
+Result<Catalog> Catalog::open(const std::string& home) {
+  auto impl = std::make_unique<Impl>();
+  auto& fs = os::real_file_system();
+  // Names and digests of what a person keeps are theirs alone.
+  TRY(os::make_dirs(fs, home, 0700));
+  impl->file = mlxbase::path::join(home, kFileName);
+  // SQLite would wait for ever on a FIFO.
+  if (const auto stat = fs.stat(impl->file, os::Follow::yes); stat && stat->kind != os::FileKind::regular) TRY(impl->set_aside());
+  auto& i = *impl;
+  TRY(i.guarded([&i] { return i.connect(); }));
+  return Catalog(std::move(impl));
+}
+
+Result<Catalog> Catalog::in_memory() {
+  auto impl = std::make_unique<Impl>();
+  TRY(impl->connect());
+  return Catalog(std::move(impl));
+}
+
+Result<std::vector<std::optional<Measured>>> Catalog::look_up(std::span<const Fingerprint> files) {
+  return impl_->guarded([&] { return impl_->look_up(files); });
+}
+Status Catalog::remember(std::span<const Measured> files) {
+  return impl_->guarded([&] { return impl_->remember(files); });
+}
+Status Catalog::moved(const Fingerprint& before, const Fingerprint& after) {
+  return impl_->guarded([&] { return impl_->moved(before, after); });
+}
+Status Catalog::forget_unseen(std::int64_t before_ns) {
+  return impl_->guarded([&]() -> Status {
+    auto statement = TRY(impl_->db->prepare("DELETE FROM measured WHERE seen_day < ?1"));
+    TRY(statement.bind(1, before_ns / kDayNs));
+    return statement.run();
+  });
+}
+
+}  // namespace mlxcache::catalog
