@@ -17,17 +17,21 @@ class Answer:
 
 class Mlxcache:
     def __init__(self, binary, home, env=None, uid=None, gid=None):
-        """`home` becomes HOME; our own state goes to <home>/.mlxcache-state. With `uid`, runs as that user (needs root)."""
+        """`home` becomes HOME; our own state goes beside it, so that the home's tree can be compared whole. With `uid`, runs as
+        that user (needs root)."""
         self.binary = str(binary)
         self.home = str(home)
         self.uid, self.gid = uid, gid if gid is not None else uid
         # Nothing of the caller's environment may point at the caller's own stores.
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": self.home, "LANG": "C.UTF-8",
-                    "MLXCACHE_HOME": os.path.join(self.home, ".mlxcache-state")}
+                    "MLXCACHE_HOME": self.home + ".mlxcache-state"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.env.update(env or {})
+        os.makedirs(self.env["MLXCACHE_HOME"], mode=0o700, exist_ok=True)
+        if uid is not None:
+            os.chown(self.env["MLXCACHE_HOME"], self.uid, self.gid)
 
     def _identity(self):
         if self.uid is None:
