@@ -18,6 +18,7 @@ struct Options {
   bool find_duplicates = true;                    // false: list only (ls, show)
   bool ask_sharing = true;                        // ask the volume which extents of duplicates are already shared
   unsigned workers = 0;                           // 0: one a core
+  mlxbase::Clock* clock = nullptr;                // null: the machine's
 };
 
 /// Never fails for one bad store: see Listing::problems. Errors: cancelled; io or corrupt of our own catalog.

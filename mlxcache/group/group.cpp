@@ -1,0 +1,450 @@
+#include "mlxcache/group/group.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <numeric>
+
+#include "mlxbase/core/parallel.h"
+#include "mlxbase/core/printable.h"
+#include "mlxcache/group/inodes.h"
+#include "mlxcache/group/knowledge.h"
+#include "mlxcache/group/measure.h"
+#include "mlxcache/group/sample.h"
+#include "mlxcache/group/sharing.h"
+
+namespace mlxcache::group {
+namespace {
+
+using catalog::Evidence;
+using catalog::Fingerprint;
+using catalog::Inode;
+using catalog::Inventory;
+using catalog::Measured;
+using catalog::Role;
+using mlxbase::Algorithm;
+using mlxbase::Code;
+using mlxbase::Digest;
+using mlxbase::Error;
+using mlxbase::Result;
+using mlxbase::Status;
+namespace os = mlxbase::os;
+
+// FAT keeps times in steps of 2 s, the coarsest there is: what was written within one step of being measured may be
+// written again without a trace ("racily clean", as git says of its index).
+constexpr std::int64_t kCoarsestClockNs = 2'000'000'000;
+// Samples wait for the disk, not for the processor: this many are asked for at once.
+constexpr unsigned kSamplersPerCore = 4;
+// Measured digests are kept at least this often, so that a scan cut short was not for nothing.
+constexpr std::int64_t kKeepEveryNs = 5'000'000'000;
+// Algorithms that can be computed, in the order of preference where they cost the same.
+constexpr Algorithm kComputable[] = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
+
+/// An inode that may have twins.
+struct Candidate {
+  std::uint32_t inode = 0;
+  Knowledge knowledge;
+  std::optional<Digest> sample;
+  bool fresh = false;    // too young to be remembered
+  bool touched = false;  // measured in this run: the catalog does not have it yet
+};
+
+/// Candidates whose bytes are equal as far as is known. `members` index the candidates; the first one is read for all.
+struct Node {
+  std::vector<std::uint32_t> members;
+  Knowledge knowledge;
+  bool unreadable = false;
+};
+
+class Grouper {
+ public:
+  Grouper(os::FileSystem& fs, catalog::Catalog& catalog, Inventory& inventory, const Options& options, mlxbase::Clock& clock,
+          mlxbase::Progress& progress)
+      : fs_(fs), catalog_(catalog), inventory_(inventory), options_(options), clock_(clock), progress_(progress),
+        cores_(options.workers != 0 ? options.workers : mlxbase::worker_count()) {}
+
+  Status run() {
+    inventory_.groups.clear();
+    inventory_.bytes_read = 0;
+    collect();
+    TRY(remember_known());
+    cluster_by_digest();
+    TRY(take_samples());
+    TRY(take_digests());
+    make_groups();
+    return {};
+  }
+
+ private:
+  using Range = std::pair<std::size_t, std::size_t>;
+
+  Inode& inode_of(const Candidate& c) { return inventory_.inodes[c.inode]; }
+  bool cancelled() const { return options_.cancel != nullptr && options_.cancel->requested(); }
+  static std::unexpected<Error> stop() { return mlxbase::fail(Code::cancelled, "cancelled"); }
+
+  /// Inodes that share their size with another, largest size first.
+  void collect() {
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < inventory_.inodes.size(); ++i) {
+      const Inode& inode = inventory_.inodes[i];
+      if (inode.stat.size < std::max<std::uint64_t>(options_.min_size, 1)) continue;
+      if (inode.stat.dataless) continue;  // reading it would download it
+      bool shareable = false;
+      bool moving = false;
+      for (const auto name : inode.names) {
+        const Role role = inventory_.entry(name).role;
+        shareable = shareable || role == Role::payload || role == Role::orphan;
+        moving = moving || role == Role::partial;  // another name of it is a running download
+      }
+      if (shareable && !moving) order.push_back(i);
+    }
+    const auto size_of = [&](std::uint32_t i) { return inventory_.inodes[i].stat.size; };
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return size_of(a) != size_of(b) ? size_of(a) > size_of(b) : a < b;
+    });
+    for (std::size_t begin = 0; begin < order.size();) {
+      std::size_t end = begin + 1;
+      while (end < order.size() && size_of(order[end]) == size_of(order[begin])) ++end;
+      if (end - begin > 1) {
+        const std::size_t first = candidates_.size();
+        for (std::size_t i = begin; i < end; ++i) candidates_.push_back({.inode = order[i], .knowledge = {}, .sample = {}});
+        classes_.emplace_back(first, candidates_.size());
+      }
+      begin = end;
+    }
+  }
+
+  /// What the catalog and the stores say of the candidates.
+  Status remember_known() {
+    std::vector<Fingerprint> asked;
+    asked.reserve(candidates_.size());
+    for (const auto& c : candidates_) asked.push_back(catalog::fingerprint_of(inode_of(c).stat));
+    const auto known = TRY(catalog_.look_up(asked));
+    const std::int64_t now = clock_.wall_ns();
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      Candidate& c = candidates_[i];
+      Inode& inode = inode_of(c);
+      const std::int64_t youngest = std::max(inode.stat.mtime_ns, inode.stat.ctime_ns);
+      c.fresh = youngest > now - kCoarsestClockNs && youngest < now + kCoarsestClockNs;
+      for (const auto name : inode.names) {
+        const auto& claim = inventory_.entry(name).claim;
+        if (claim) c.knowledge.claim(*claim);
+      }
+      c.knowledge.settle();
+      if (!known[i]) continue;
+      c.sample = known[i]->sample;
+      for (const Digest& digest : known[i]->digests) learn(c, digest);
+    }
+    return {};
+  }
+
+  void learn(Candidate& c, const Digest& digest) {
+    c.knowledge.measured(digest);
+    if (digest.algorithm() == Algorithm::sha256) inode_of(c).sha256 = digest;
+  }
+
+  /// Joins candidates of one class that agree on a digest, unless another digest says that they differ.
+  void cluster_by_digest() {
+    nodes_of_class_.reserve(classes_.size());
+    for (const auto& [begin, end] : classes_) nodes_of_class_.push_back(joined(singles(begin, end)));
+  }
+
+  std::vector<Node> singles(std::size_t begin, std::size_t end) const {
+    std::vector<Node> nodes;
+    nodes.reserve(end - begin);
+    for (std::size_t i = begin; i < end; ++i) nodes.push_back({{static_cast<std::uint32_t>(i)}, candidates_[i].knowledge});
+    return nodes;
+  }
+
+  /// Measured digests join first, claims after them: a claim that lies then meets the contradiction and is left alone.
+  static std::vector<Node> joined(std::vector<Node> nodes) {
+    struct Tie {
+      bool claimed;
+      const Digest* digest;
+      std::uint32_t node;
+    };
+    const auto copies = nodes;  // `nodes` changes below, the ties point into what does not
+    std::vector<Tie> ties;
+    for (std::uint32_t n = 0; n < copies.size(); ++n) {
+      for (const auto& item : copies[n].knowledge.items()) {
+        // A few hex digits of a SHA-256 prove nothing.
+        if (item.digest.algorithm() != Algorithm::sha256_prefix) ties.push_back({!item.measured, &item.digest, n});
+      }
+    }
+    std::stable_sort(ties.begin(), ties.end(), [](const Tie& a, const Tie& b) { return *a.digest < *b.digest; });
+    std::vector<std::uint32_t> root(nodes.size());
+    std::iota(root.begin(), root.end(), 0U);
+    const auto find = [&](std::uint32_t n) {
+      while (root[n] != n) n = root[n] = root[root[n]];
+      return n;
+    };
+    struct Edge {
+      bool claimed;
+      std::uint32_t a, b;
+    };
+    std::vector<Edge> edges;
+    for (std::size_t begin = 0; begin < ties.size();) {
+      std::size_t end = begin + 1;
+      while (end < ties.size() && *ties[end].digest == *ties[begin].digest) ++end;
+      std::stable_sort(ties.begin() + static_cast<std::ptrdiff_t>(begin), ties.begin() + static_cast<std::ptrdiff_t>(end),
+                       [](const Tie& a, const Tie& b) { return a.claimed < b.claimed; });
+      for (std::size_t i = begin + 1; i < end; ++i) edges.push_back({ties[i].claimed, ties[begin].node, ties[i].node});
+      begin = end;
+    }
+    std::stable_sort(edges.begin(), edges.end(), [](const Edge& x, const Edge& y) { return x.claimed < y.claimed; });
+    for (const Edge& edge : edges) {
+      std::uint32_t a = find(edge.a);
+      std::uint32_t b = find(edge.b);
+      if (a == b || nodes[a].knowledge.contradicts(nodes[b].knowledge)) continue;
+      if (b < a) std::swap(a, b);
+      root[b] = a;
+      nodes[a].knowledge.take_in(nodes[b].knowledge);
+      nodes[a].members.insert(nodes[a].members.end(), nodes[b].members.begin(), nodes[b].members.end());
+      nodes[a].unreadable = nodes[a].unreadable && nodes[b].unreadable;
+    }
+    std::vector<Node> out;
+    for (std::uint32_t n = 0; n < nodes.size(); ++n) {
+      if (find(n) != n) continue;
+      std::sort(nodes[n].members.begin(), nodes[n].members.end());
+      out.push_back(std::move(nodes[n]));
+    }
+    return out;
+  }
+
+  /// Whether one algorithm that all nodes have a digest of tells them apart without reading.
+  static bool are_decided(const std::vector<const Node*>& nodes) {
+    if (nodes.size() < 2) return true;
+    for (const auto& item : nodes.front()->knowledge.items()) {
+      const Algorithm a = item.digest.algorithm();
+      if (a == Algorithm::sha256_prefix) continue;
+      if (std::all_of(nodes.begin(), nodes.end(), [&](const Node* n) { return n->knowledge.has(a); })) return true;
+    }
+    return false;
+  }
+
+  static std::vector<const Node*> pointers(const std::vector<Node>& nodes) {
+    std::vector<const Node*> out;
+    for (const Node& n : nodes) out.push_back(&n);
+    return out;
+  }
+
+  /// Samples one candidate of each node whose class is not decided.
+  Status take_samples() {
+    std::vector<Node*> todo;
+    for (auto& nodes : nodes_of_class_) {
+      if (are_decided(pointers(nodes))) continue;
+      for (Node& node : nodes) {
+        if (!candidates_[node.members.front()].sample) todo.push_back(&node);
+      }
+    }
+    // In the order of inodes, which on most file systems is near the order on the disk.
+    std::sort(todo.begin(), todo.end(), [&](const Node* a, const Node* b) {
+      return inode_of(candidates_[a->members.front()]).stat.id < inode_of(candidates_[b->members.front()]).stat.id;
+    });
+    progress_.stage("sampling", todo.size(), false);
+    std::vector<std::optional<Error>> errors(todo.size());
+    mlxbase::parallel_for(todo.size(), cores_ * kSamplersPerCore, [&](std::size_t i) {
+      if (cancelled()) return;
+      Candidate& c = candidates_[todo[i]->members.front()];
+      if (auto sampled = sample_one(c); !sampled) errors[i] = sampled.error();
+      progress_.advance(1);
+    });
+    for (std::size_t i = 0; i < todo.size(); ++i) {
+      Candidate& c = candidates_[todo[i]->members.front()];
+      if (errors[i]) {
+        todo[i]->unreadable = true;
+        report(c, *errors[i]);
+      } else if (c.sample && sample_is_whole(inode_of(c).stat.size)) {
+        learn(c, *c.sample);
+        todo[i]->knowledge.measured(*c.sample);
+      }
+    }
+    TRY(keep_touched());
+    if (cancelled()) return stop();
+    return {};
+  }
+
+  Status sample_one(Candidate& c) {
+    Inode& inode = inode_of(c);
+    auto file = TRY(open_unchanged(fs_, inventory_, inode));
+    const Digest digest = TRY(sample(*file, inode.stat.size));
+    TRY(still_unchanged(*file, inode));
+    for (const auto& range : sample_ranges(inode.stat.size)) inode.bytes_read += range.length;
+    c.sample = digest;
+    c.touched = true;
+    return {};
+  }
+
+  /// Files to be read in step for one algorithm.
+  struct Task {
+    std::vector<Node*> nodes;
+    Algorithm algorithm{};
+    std::uint64_t bytes = 0;
+  };
+
+  /// Reads whole what neither digests nor samples told apart.
+  Status take_digests() {
+    std::vector<Task> tasks;
+    std::vector<std::size_t> changed_classes;
+    for (std::size_t k = 0; k < nodes_of_class_.size(); ++k) {
+      auto& nodes = nodes_of_class_[k];
+      if (are_decided(pointers(nodes))) continue;
+      changed_classes.push_back(k);
+      std::vector<Node*> alike;
+      for (Node& node : nodes) {
+        if (candidates_[node.members.front()].sample && !node.unreadable) alike.push_back(&node);
+      }
+      const auto sample_of = [&](const Node* n) -> const Digest& { return *candidates_[n->members.front()].sample; };
+      std::stable_sort(alike.begin(), alike.end(), [&](const Node* a, const Node* b) { return sample_of(a) < sample_of(b); });
+      for (std::size_t begin = 0; begin < alike.size();) {
+        std::size_t end = begin + 1;
+        while (end < alike.size() && sample_of(alike[end]) == sample_of(alike[begin])) ++end;
+        add_tasks({alike.begin() + static_cast<std::ptrdiff_t>(begin), alike.begin() + static_cast<std::ptrdiff_t>(end)}, tasks);
+        begin = end;
+      }
+    }
+    // One file cannot be hashed by two cores, so the longest work starts first.
+    std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.bytes > b.bytes; });
+    std::uint64_t total = 0;
+    for (const Task& t : tasks) total += t.bytes;
+    progress_.stage("hashing", total, true);
+    std::int64_t kept_at = clock_.steady_ns();
+    Status kept;
+    std::mutex mutex;  // of everything that is not the task's own
+    mlxbase::parallel_for(tasks.size(), cores_, [&](std::size_t i) {
+      if (cancelled()) return;
+      const Task& task = tasks[i];
+      std::vector<std::uint32_t> inodes;
+      for (const Node* n : task.nodes) inodes.push_back(candidates_[n->members.front()].inode);
+      const auto hashed = hash_side_by_side(fs_, inventory_, inodes, task.algorithm, progress_, options_.cancel);
+      const std::scoped_lock lock(mutex);
+      for (std::size_t n = 0; n < task.nodes.size(); ++n) {
+        Candidate& c = candidates_[task.nodes[n]->members.front()];
+        inode_of(c).bytes_read += hashed[n].bytes_read;
+        if (hashed[n].digest) {
+          learn(c, *hashed[n].digest);
+          task.nodes[n]->knowledge.measured(*hashed[n].digest);
+          c.touched = true;
+        } else if (hashed[n].digest.error().code != Code::cancelled) {
+          task.nodes[n]->unreadable = true;
+          failed_.emplace_back(static_cast<std::uint32_t>(&c - candidates_.data()), hashed[n].digest.error());
+        }
+      }
+      if (kept && clock_.steady_ns() - kept_at > kKeepEveryNs) {
+        kept = keep_touched();
+        kept_at = clock_.steady_ns();
+      }
+    });
+    TRY(kept);
+    TRY(keep_touched());
+    if (cancelled()) return stop();
+    std::sort(failed_.begin(), failed_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [candidate, error] : failed_) report(candidates_[candidate], error);
+    for (const std::size_t k : changed_classes) nodes_of_class_[k] = joined(std::move(nodes_of_class_[k]));
+    return {};
+  }
+
+  /// Nodes of one size and sample: has the algorithm computed that costs the fewest bytes.
+  void add_tasks(const std::vector<Node*>& alike, std::vector<Task>& tasks) {
+    if (are_decided({alike.begin(), alike.end()})) return;
+    std::vector<Node*> best;
+    Algorithm algorithm = Algorithm::none;
+    for (const Algorithm a : kComputable) {
+      std::vector<Node*> lacking;
+      for (Node* n : alike) {
+        if (!n->knowledge.has(a)) lacking.push_back(n);
+      }
+      if (algorithm == Algorithm::none || lacking.size() < best.size()) {
+        best = std::move(lacking);
+        algorithm = a;
+      }
+    }
+    for (std::size_t begin = 0; begin < best.size(); begin += kSideBySide) {
+      const std::size_t end = std::min(begin + kSideBySide, best.size());
+      Task& task = tasks.emplace_back();
+      task.nodes.assign(best.begin() + static_cast<std::ptrdiff_t>(begin), best.begin() + static_cast<std::ptrdiff_t>(end));
+      task.algorithm = algorithm;
+      task.bytes = inode_of(candidates_[best.front()->members.front()]).stat.size * task.nodes.size();
+    }
+  }
+
+  /// Gives the catalog what was measured since the last call.
+  Status keep_touched() {
+    std::vector<Measured> rows;
+    const std::int64_t now = clock_.wall_ns();
+    for (Candidate& c : candidates_) {
+      if (!c.touched) continue;
+      c.touched = false;
+      if (c.fresh) continue;
+      Measured row{.of = catalog::fingerprint_of(inode_of(c).stat), .sample = c.sample, .digests = {}, .verified_at_ns = 0};
+      for (const auto& item : c.knowledge.items()) {
+        if (item.measured) row.digests.push_back(item.digest);
+      }
+      if (!row.digests.empty()) row.verified_at_ns = now;
+      rows.push_back(std::move(row));
+    }
+    return catalog_.remember(rows);
+  }
+
+  void report(const Candidate& c, const Error& error) {
+    const auto name = inode_of(c).names.front();
+    const std::string& path = inventory_.entry(name).path;
+    inventory_.listings[name.store].problems.push_back(
+        {path, Error{error.code, fmt::format("compare {}: {}", mlxbase::printable(path), error.message), error.os_errno}});
+  }
+
+  void make_groups() {
+    for (auto& nodes : nodes_of_class_) {
+      for (Node& node : nodes) {
+        if (node.members.size() < 2) continue;
+        catalog::Group group;
+        const Knowledge::Item* best = nullptr;
+        for (const Algorithm a : {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5, Algorithm::xet}) {
+          if (best == nullptr) best = node.knowledge.of(a);
+        }
+        if (best == nullptr) continue;  // cannot be: something joined them
+        group.digest = best->digest;
+        std::size_t unmeasured = 0;
+        for (const std::uint32_t m : node.members) {
+          const Candidate& c = candidates_[m];
+          group.inodes.push_back(c.inode);
+          const auto& items = c.knowledge.items();
+          if (std::none_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) ++unmeasured;
+        }
+        group.evidence = unmeasured <= 1 ? Evidence::measured : Evidence::claimed;
+        group.size = inode_of(candidates_[node.members.front()]).stat.size;
+        inventory_.groups.push_back(std::move(group));
+      }
+    }
+    for (const auto& inode : inventory_.inodes) inventory_.bytes_read += inode.bytes_read;
+  }
+
+  os::FileSystem& fs_;
+  catalog::Catalog& catalog_;
+  Inventory& inventory_;
+  const Options& options_;
+  mlxbase::Clock& clock_;
+  mlxbase::Progress& progress_;
+  unsigned cores_;
+  std::vector<Candidate> candidates_;
+  std::vector<Range> classes_;                     // of candidates of one size
+  std::vector<std::vector<Node>> nodes_of_class_;  // beside classes_
+  std::vector<std::pair<std::uint32_t, Error>> failed_;
+};
+
+}  // namespace
+
+Status find_groups(os::FileSystem& fs, catalog::Catalog& catalog, Inventory& inventory, const Options& options, mlxbase::Clock& clock,
+                   mlxbase::Progress& progress) {
+  TRY(Grouper(fs, catalog, inventory, options, clock, progress).run());
+  measure_sharing(fs, inventory, options);
+  std::stable_sort(inventory.groups.begin(), inventory.groups.end(), [](const auto& a, const auto& b) {
+    if (a.reclaimable_bytes != b.reclaimable_bytes) return a.reclaimable_bytes > b.reclaimable_bytes;
+    return a.inodes.front() < b.inodes.front();
+  });
+  count_totals(inventory);
+  return {};
+}
+
+}  // namespace mlxcache::group

@@ -1,0 +1,53 @@
+#include "mlxcache/scan/scan.h"
+
+#include <algorithm>
+
+#include "mlxbase/core/parallel.h"
+#include "mlxcache/group/group.h"
+#include "mlxcache/group/inodes.h"
+
+namespace mlxcache::scan {
+namespace {
+
+using catalog::Inventory;
+using catalog::Root;
+using mlxbase::Code;
+using mlxbase::Result;
+
+bool is_wanted(const Options& options, const Root& root) {
+  return options.only.empty() || std::find(options.only.begin(), options.only.end(), root.kind) != options.only.end();
+}
+
+}  // namespace
+
+Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog, const Options& options, mlxbase::Progress& progress) {
+  auto& clock = options.clock != nullptr ? *options.clock : mlxbase::system_clock();
+  const auto cancelled = [&] { return context.cancel != nullptr && context.cancel->requested(); };
+  const unsigned workers = options.workers != 0 ? options.workers : mlxbase::worker_count();
+  Inventory inventory;
+  inventory.scanned_at_ns = clock.wall_ns();
+
+  progress.stage("walking", 0, false);
+  std::vector<Root> roots = stores::discover_all(context, options.extra_roots);
+  std::erase_if(roots, [&](const Root& root) { return !is_wanted(options, root); });
+  inventory.listings.resize(roots.size());
+  // Stores lie beside one another, so they can be walked at the same time; the order of the listings stays that of the roots.
+  mlxbase::parallel_for(roots.size(), workers, [&](std::size_t i) {
+    if (cancelled()) return;
+    progress.item(roots[i].path);
+    inventory.listings[i] = stores::adapter_of(roots[i].kind).list(context, roots[i]);
+    progress.advance(inventory.listings[i].entries.size());
+  });
+  if (cancelled()) return mlxbase::fail(Code::cancelled, "cancelled");
+
+  group::build_inodes(inventory);
+  if (!options.find_duplicates) {
+    group::count_totals(inventory);
+    return inventory;
+  }
+  const group::Options how{.min_size = options.min_size, .ask_sharing = options.ask_sharing, .workers = options.workers, .cancel = context.cancel};
+  TRY(group::find_groups(context.fs, catalog, inventory, how, clock, progress));
+  return inventory;
+}
+
+}  // namespace mlxcache::scan
