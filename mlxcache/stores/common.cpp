@@ -129,16 +129,14 @@ std::uint32_t ListingBuilder::model(catalog::Model model) {
 }
 
 void ListingBuilder::join(std::uint32_t model, std::uint32_t entry) {
-  auto& entries = listing_.models[model].entries;
-  // Entries come in order, so the last one is the likely repetition; a full search would be quadratic in a repo of many files.
-  if (!entries.empty() && entries.back() == entry) return;
-  if (listing_.entries[entry].model >= 0 && std::find(entries.begin(), entries.end(), entry) != entries.end()) return;
-  entries.push_back(entry);
+  listing_.models[model].entries.push_back(entry);
   if (listing_.entries[entry].model < 0) listing_.entries[entry].model = static_cast<std::int32_t>(model);
 }
 
 Listing ListingBuilder::finish() {
   for (catalog::Model& model : listing_.models) {
+    std::sort(model.entries.begin(), model.entries.end());
+    model.entries.erase(std::unique(model.entries.begin(), model.entries.end()), model.entries.end());
     std::vector<std::string_view> names;
     names.reserve(model.entries.size());
     for (const std::uint32_t e : model.entries) names.push_back(listing_.entries[e].path);

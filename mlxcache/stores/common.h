@@ -70,7 +70,7 @@ class ListingBuilder {
   /// Adds a model; its index.
   std::uint32_t model(catalog::Model model);
   catalog::Model& model_at(std::uint32_t model) { return listing_.models[model]; }
-  /// Makes the entry part of the model (nothing happens if it is already).
+  /// Makes the entry part of the model; doing so twice is doing so once.
   void join(std::uint32_t model, std::uint32_t entry);
 
   void problem(std::string path, mlxbase::Error error) { listing_.problems.push_back({std::move(path), std::move(error)}); }

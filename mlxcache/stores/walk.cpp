@@ -167,6 +167,11 @@ bool has_missing_split(const std::vector<std::string_view>& file_names) {
   return std::any_of(sets.begin(), sets.end(), [](const auto& s) { return s.second.second.size() != s.second.first; });
 }
 
+bool is_split_part(std::string_view file_name) {
+  Split split;
+  return parse_split(mlxbase::path::file_name(file_name), split);
+}
+
 std::string_view format_of(std::string_view file_name) {
   static constexpr std::pair<std::string_view, std::string_view> kEndings[] = {
       {".safetensors", "safetensors"}, {".gguf", "gguf"},        {".onnx", "onnx"},         {".onnx_data", "onnx"},

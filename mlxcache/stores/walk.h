@@ -37,6 +37,8 @@ catalog::Entry entry_of(const Found& found, catalog::Links links);
 
 /// "model-00001-of-00003.safetensors" style sets: true if the given names hold a split of which a part is missing.
 bool has_missing_split(const std::vector<std::string_view>& file_names);
+/// Whether the name is one part of such a set.
+bool is_split_part(std::string_view file_name);
 /// "safetensors", "gguf", "onnx", "pytorch", "keras", "coreml", … by the file name's ending; empty for others.
 std::string_view format_of(std::string_view file_name);
 /// Names that every tool uses for downloads in progress (§1.2 rule 12).

@@ -1,0 +1,441 @@
+#include "mlxcache/stores/hf_layout.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "mlxbase/core/path.h"
+#include "mlxcache/stores/completeness.h"
+#include "mlxcache/stores/hf_names.h"
+
+namespace mlxcache::stores::hf {
+namespace {
+
+namespace path = mlxbase::path;
+using mlxbase::Algorithm;
+using mlxbase::Code;
+using mlxbase::os::FileKind;
+
+constexpr std::string_view kMarker = ".huggingface-shared-blobs";
+constexpr std::uint64_t kRefLimit = 4096;
+
+/// "a/b/c" cut into at most `most` parts; the last holds the rest.
+std::vector<std::string_view> cut(std::string_view p, std::size_t most) {
+  std::vector<std::string_view> parts;
+  while (!p.empty() && parts.size() + 1 < most) {
+    const auto slash = p.find('/');
+    parts.push_back(p.substr(0, slash));
+    p = slash == std::string_view::npos ? std::string_view{} : p.substr(slash + 1);
+  }
+  if (!p.empty()) parts.push_back(p);
+  return parts;
+}
+
+bool is_junk(std::string_view name) { return name == ".DS_Store" || name == "Thumbs.db" || name == "desktop.ini"; }
+
+struct Snapshot {
+  std::vector<std::pair<std::string, std::uint32_t>> files;  // path in the repo, entry
+};
+
+struct RepoParts {
+  Repo repo;
+  std::string folder;  // absolute
+  std::map<std::string, Snapshot> snapshots;
+  std::vector<std::pair<std::string, std::uint32_t>> refs;
+  std::map<std::string, std::uint32_t> trees;  // by commit
+  std::vector<std::uint32_t> blobs;            // whole ones, links among them
+  std::vector<std::uint32_t> partials;
+};
+
+/// What the repos' links say of a shared payload.
+struct Shared {
+  std::optional<mlxbase::Digest> sha256;
+  std::optional<mlxbase::Digest> git;
+  bool contradicted = false;
+};
+
+class Lister {
+ public:
+  Lister(const Context& context, const Root& root, ListingBuilder& out) : context_(context), root_(root), out_(out) {
+    const auto real = context.fs.real_path(root.path);
+    real_root_ = real ? *real : root.path;
+  }
+
+  void run(const std::vector<Found>& found) {
+    for (const Found& f : found) {
+      if (path::relative_to(root_.path, f.path) == std::string("blobs/") + std::string(kMarker)) has_shared_ = f.stat.kind == FileKind::regular;
+    }
+    index_.reserve(found.size());
+    for (const Found& f : found) sort_in(f);
+    for (auto& [name, parts] : repos_) tie_blobs(parts);
+    for (auto& [name, parts] : repos_) make_models(parts);
+    settle_shared();
+  }
+
+ private:
+  Entry& at(std::uint32_t e) { return out_.at(e); }
+
+  std::uint32_t add(const Found& f) {
+    const std::uint32_t e = out_.add(f);
+    index_.emplace(f.path, e);
+    return e;
+  }
+  std::uint32_t add_as(const Found& f, Role role, std::string_view reason = {}) {
+    const std::uint32_t e = add(f);
+    Entry& entry = at(e);
+    if (entry.role != Role::foreign && entry.role != Role::broken) entry.role = role;
+    entry.links = catalog::kNoLinks;
+    entry.links_reason = std::string(reason);
+    return e;
+  }
+  void add_foreign(const Found& f, std::string_view reason) {
+    Entry& entry = at(add(f));
+    entry.role = Role::foreign;
+    entry.links = catalog::kNoLinks;
+    entry.links_reason = std::string(reason);
+  }
+
+  void sort_in(const Found& f) {
+    const auto parts = cut(path::relative_to(root_.path, f.path), 3);
+    if (parts.empty()) return;
+    const std::string_view top = parts[0];
+    if (parts.size() == 1) {
+      if (top == "CACHEDIR.TAG" || top == "version.txt" || is_junk(top)) {
+        add_as(f, Role::metadata);
+      } else {
+        add_foreign(f, f.stat.kind == FileKind::symlink ? "a link in place of a repo; not followed" : "not of the hub cache's layout");
+      }
+    } else if (top == ".locks") {
+      add_as(f, Role::lock);
+    } else if (top == "blobs") {
+      sort_in_shared(f, parts);
+    } else if (auto repo = parse_repo_folder(top)) {
+      sort_in_repo(f, std::move(*repo), path::relative_to(path::join(root_.path, top), f.path));
+    } else {
+      add_foreign(f, "below a folder whose name is no repo's");
+    }
+  }
+
+  void sort_in_shared(const Found& f, const std::vector<std::string_view>& parts) {
+    if (!has_shared_) return add_foreign(f, "blobs/ without the shared store's marker");
+    if (parts.size() == 2) {
+      if (parts[1] == kMarker || is_junk(parts[1])) {
+        add_as(f, Role::metadata);
+      } else {
+        add_foreign(f, "not of the shared store's layout");
+      }
+      return;
+    }
+    const std::string_view prefix = parts[1];
+    const std::string_view name = parts[2];
+    const auto cut_at = name.find('.');
+    if (const auto xet = parse_shared_name(prefix, name)) {
+      // Clients take a payload only if it is a regular file.
+      if (f.stat.kind != FileKind::regular) return add_foreign(f, "a shared payload must be a regular file");
+      const std::uint32_t e = add(f);
+      at(e).role = Role::payload;
+      at(e).claim = xet;
+      at(e).claim_checked_by_tool = true;  // only verified xet downloads are published
+      shared_.emplace(e, Shared{});
+    } else if (!name.contains('/') && cut_at != std::string_view::npos && parse_shared_name(prefix, name.substr(0, cut_at))) {
+      const std::string_view ending = name.substr(cut_at);
+      add_as(f, ending == ".refs" ? Role::metadata : ending == ".lock" || ending == ".lock.soft" ? Role::lock : Role::partial);
+    } else {
+      add_foreign(f, "not of the shared store's layout");
+    }
+  }
+
+  void sort_in_repo(const Found& f, Repo repo, std::string_view rest) {
+    auto [it, fresh] = repos_.try_emplace(repo_folder(repo));
+    RepoParts& parts = it->second;
+    if (fresh) {
+      parts.folder = path::join(root_.path, it->first);
+      parts.repo = std::move(repo);
+    }
+    const auto area = cut(rest, 2);
+    if (area.size() < 2) {
+      if (is_junk(rest)) {
+        add_as(f, Role::metadata);
+      } else {
+        add_foreign(f, "not of a repo's layout");
+      }
+      return;
+    }
+    const std::string_view name = area[1];
+    if (area[0] == "blobs") {
+      sort_in_blobs(f, parts, name);
+    } else if (area[0] == "snapshots") {
+      sort_in_snapshots(f, parts, name);
+    } else if (area[0] == "refs") {
+      const bool partial = name.ends_with(".tmp");
+      const std::uint32_t e = add_as(f, partial ? Role::partial : Role::metadata);
+      if (!partial && f.stat.kind == FileKind::regular) parts.refs.emplace_back(std::string(name), e);
+    } else if (area[0] == "trees") {
+      const bool listing = name.ends_with(".json") && is_commit(name.substr(0, name.size() - 5));
+      const std::uint32_t e = add_as(f, name.ends_with(".tmp") ? Role::partial : Role::metadata);
+      if (listing && f.stat.kind == FileKind::regular) parts.trees.emplace(std::string(name.substr(0, 40)), e);
+    } else if (area[0] == ".no_exist") {
+      add_as(f, Role::metadata);
+    } else {
+      add_foreign(f, "not of a repo's layout");
+    }
+  }
+
+  void sort_in_blobs(const Found& f, RepoParts& parts, std::string_view name) {
+    if (name.contains('/')) return add_foreign(f, "not of a repo's layout");
+    if (name.ends_with(".lock")) {
+      add_as(f, Role::lock);
+    } else if (is_partial_blob(name) || is_staging_name(name)) {
+      parts.partials.push_back(add_as(f, Role::partial));
+    } else if (is_junk(name)) {
+      add_as(f, Role::metadata);
+    } else if (f.stat.kind == FileKind::regular || f.stat.kind == FileKind::symlink) {
+      const std::uint32_t e = add(f);
+      if (f.stat.kind == FileKind::regular) {
+        at(e).role = Role::payload;
+        at(e).claim = claim_of_etag(name);
+      }
+      parts.blobs.push_back(e);
+    } else {
+      add_foreign(f, "not a file");
+    }
+  }
+
+  void sort_in_snapshots(const Found& f, RepoParts& parts, std::string_view name) {
+    const auto in = cut(name, 2);
+    if (in.size() == 2 && is_commit(in[0])) {
+      const std::uint32_t e = add(f);
+      // A file of the repo may be called anything, also x.part or x.lock.
+      if (f.stat.kind == FileKind::regular && !is_staging_name(path::file_name(name))) {
+        at(e).role = Role::payload;
+        at(e).links = adapter_of(root_.kind).links;
+        restrict_onnx(at(e), path::file_name(name));
+      }
+      parts.snapshots[std::string(in[0])].files.emplace_back(std::string(in[1]), e);
+    } else {
+      add_foreign(f, "below snapshots/, but not in a commit's folder");
+    }
+  }
+
+  /// Where a link leads, in names below root.path; empty if out of the root. By the text alone: the disk is not asked.
+  std::string target_of(const Entry& link) const {
+    std::string to = path::is_absolute(link.link_target) ? path::normal(link.link_target)
+                                                         : path::normal(path::join(path::parent(link.path), link.link_target));
+    if (path::is_within(root_.path, to)) return to;
+    if (path::is_within(real_root_, to)) return path::join(root_.path, path::relative_to(real_root_, to));
+    return {};
+  }
+
+  /// Blobs that are links into the shared store give its payloads their other name.
+  void tie_blobs(RepoParts& parts) {
+    for (const std::uint32_t e : parts.blobs) {
+      Entry& blob = at(e);
+      if (blob.stat.kind != FileKind::symlink) continue;
+      const auto it = index_.find(target_of(blob));
+      const auto shared = it == index_.end() ? shared_.end() : shared_.find(it->second);
+      if (shared == shared_.end()) {
+        if (blob.role == Role::link) {
+          blob.role = Role::foreign;
+          blob.links_reason = "a link that leads out of the hub's stores";
+        }
+        continue;
+      }
+      behind_.emplace(e, shared->first);
+      const auto claim = claim_of_etag(path::file_name(blob.path));
+      if (!claim) continue;
+      auto& told = shared->second;
+      if (claim->algorithm() != Algorithm::sha256) {
+        if (!told.git) told.git = claim;
+      } else if (!told.sha256) {
+        told.sha256 = claim;
+      } else if (*told.sha256 != *claim) {
+        told.contradicted = true;
+      }
+    }
+  }
+
+  void make_models(RepoParts& parts) {
+    std::map<std::string, std::string> ref_of;  // commit → name
+    for (const auto& [name, e] : parts.refs) {
+      const std::string where = at(e).path;
+      const auto text = read_metadata(context_, root_.path, where, kRefLimit);
+      const auto commit = text ? parse_ref(*text) : std::nullopt;
+      if (!text) {
+        out_.problem(where, text.error());
+      } else if (!commit) {
+        out_.problem(where, {Code::corrupt, "a ref that is no commit", 0});
+      } else if (!parts.snapshots.contains(*commit)) {
+        out_.problem(where, {Code::corrupt, "a ref to a revision that is not here: tools that list this cache skip the whole repo", 0});
+      } else {
+        ref_of.try_emplace(*commit, name);
+      }
+    }
+
+    std::map<std::string, std::vector<std::uint32_t>> models_wanting;  // etag → models whose listing names it
+    std::vector<std::uint32_t> models;
+    for (const auto& [commit, snapshot] : parts.snapshots) {
+      const auto tree = read_tree(parts, commit);
+      const std::uint32_t model = out_.model({.id = parts.repo.display(), .revision = commit});
+      models.push_back(model);
+      if (const auto it = parts.trees.find(commit); it != parts.trees.end()) out_.join(model, it->second);
+      for (const auto& [name, file] : tree) {
+        if (file.claim) models_wanting[file.claim->hex()].push_back(model);
+      }
+      fill(model, snapshot, tree);
+    }
+    if (models.empty() && (!parts.blobs.empty() || !parts.partials.empty())) {
+      const std::uint32_t model = out_.model({.id = parts.repo.display()});
+      out_.model_at(model).incomplete = true;
+      models.push_back(model);
+    }
+    for (const std::uint32_t e : parts.partials) {
+      const auto it = models_wanting.find(std::string(etag_of_partial(path::file_name(at(e).path))));
+      // Without a listing nobody can say which revision the download is for.
+      for (const std::uint32_t model : it != models_wanting.end() ? it->second : models) {
+        out_.join(model, e);
+        out_.model_at(model).incomplete = true;
+      }
+    }
+    for (const std::uint32_t e : parts.blobs) {
+      Entry& blob = at(e);
+      if (blob.role == Role::payload && blob.model < 0) blob.role = Role::orphan;
+    }
+  }
+
+  std::map<std::string, TreeFile> read_tree(const RepoParts& parts, const std::string& commit) {
+    const auto it = parts.trees.find(commit);
+    if (it == parts.trees.end()) return {};
+    const std::string where = at(it->second).path;
+    const auto text = read_metadata(context_, root_.path, where);
+    if (!text) {
+      out_.problem(where, text.error());
+      return {};
+    }
+    auto tree = parse_tree(*text);
+    if (!tree) {
+      out_.problem(where, tree.error());
+      return {};
+    }
+    return std::move(*tree);
+  }
+
+  void fill(std::uint32_t model, const Snapshot& snapshot, const std::map<std::string, TreeFile>& tree) {
+    std::vector<ViewedFile> view;
+    std::uint64_t largest = 0;
+    for (const auto& [name, e] : snapshot.files) {
+      out_.join(model, e);
+      std::uint32_t bytes = e;  // the entry that has the bytes
+      if (at(e).stat.kind == FileKind::symlink) {
+        const auto blob = blob_behind(model, e);
+        if (!blob) {
+          if (at(e).role == Role::broken) out_.model_at(model).incomplete = true;
+          continue;
+        }
+        bytes = *blob;
+      } else if (const auto listed = tree.find(name); listed != tree.end() && listed->second.size == at(e).stat.size && at(e).role == Role::payload) {
+        at(e).claim = listed->second.claim;
+      }
+      restrict_onnx(at(bytes), path::file_name(name));
+      if (at(bytes).stat.kind != FileKind::regular) continue;
+      view.push_back({name, at(bytes).path});
+      const auto format = format_of(name);
+      if (!format.empty() && (at(bytes).stat.size > largest || out_.model_at(model).format.empty())) {
+        largest = at(bytes).stat.size;
+        out_.model_at(model).format = std::string(format);
+      }
+    }
+    if (lacks_indexed_shard(context_, root_.path, view, out_.problems())) out_.model_at(model).incomplete = true;
+  }
+
+  /// Follows a snapshot's link through the index, one or two steps, joining what it passes to the model.
+  std::optional<std::uint32_t> blob_behind(std::uint32_t model, std::uint32_t link) {
+    const std::string to = target_of(at(link));
+    const std::string own = path::join(root_.path, cut(path::relative_to(root_.path, at(link).path), 2).front(), "blobs");
+    const auto it = to.empty() || path::parent(to) != own ? index_.end() : index_.find(to);
+    if (it == index_.end()) {
+      if (at(link).role == Role::link) {
+        at(link).role = Role::foreign;
+        at(link).links_reason = "a link that leads out of its repo";
+      }
+      return std::nullopt;
+    }
+    out_.join(model, it->second);
+    if (at(it->second).stat.kind == FileKind::regular) {
+      return at(it->second).role == Role::payload ? std::optional(it->second) : std::nullopt;
+    }
+    const auto shared = behind_.find(it->second);
+    if (shared == behind_.end()) return std::nullopt;
+    out_.join(model, shared->second);
+    return shared->second;
+  }
+
+  void settle_shared() {
+    for (const auto& [e, told] : shared_) {
+      Entry& payload = at(e);
+      if (payload.model < 0) payload.role = Role::orphan;
+      if (told.contradicted) {
+        out_.problem(payload.path, {Code::corrupt, "repos disagree on the SHA-256 of this payload", 0});
+      } else if (told.sha256 || told.git) {
+        payload.claim = told.sha256 ? told.sha256 : told.git;
+        payload.claim_checked_by_tool = false;  // the tool checked the xet hash, not this one
+      }
+    }
+  }
+
+  const Context& context_;
+  const Root& root_;
+  ListingBuilder& out_;
+  std::string real_root_;
+  bool has_shared_ = false;
+  std::unordered_map<std::string, std::uint32_t> index_;  // path → entry
+  std::map<std::string, RepoParts> repos_;
+  std::map<std::uint32_t, Shared> shared_;           // payloads of the shared store
+  std::map<std::uint32_t, std::uint32_t> behind_;    // blob link → shared payload
+};
+
+/// Eight hex digits made of any token.
+std::string short_token(std::string_view token) {
+  std::uint32_t h = 2166136261U;  // FNV-1a
+  for (const char c : token) h = (h ^ static_cast<unsigned char>(c)) * 16777619U;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (int shift = 28; shift >= 0; shift -= 4) out.push_back(kDigits[h >> static_cast<unsigned>(shift) & 0xFU]);
+  return out;
+}
+
+}  // namespace
+
+bool is_hub_top(std::string_view name) { return name == "blobs" || name == ".locks" || name == "CACHEDIR.TAG" || parse_repo_folder(name); }
+
+void list_hub(const Context& context, const Root& root, const std::vector<Found>& found, ListingBuilder& out) {
+  Lister(context, root, out).run(found);
+}
+
+std::string hub_staging(const Root& root, const std::string& target, std::string_view token) {
+  const std::string ending = "." + short_token(token) + ".incomplete";
+  const auto parts = cut(path::relative_to(root.path, target), 4);
+  if (parts.size() == 4 && parts[1] == "snapshots" && parse_repo_folder(parts[0])) {
+    // Never a new name inside snapshots/: loaders glob there.
+    return path::join(root.path, parts[0], "blobs", std::string(parts[2]) + ending);
+  }
+  return target + ending;
+}
+
+std::vector<LockFile> hub_locks(const Root& root, const Entry& entry) {
+  const auto parts = cut(path::relative_to(root.path, entry.path), 4);
+  if (parts.size() == 3 && parts[0] == "blobs" && parse_shared_name(parts[1], parts[2])) return {{entry.path + ".lock", 0666}};
+  if (parts.size() < 3 || !parse_repo_folder(parts[0])) return {};
+  std::string etag;
+  if (parts[1] == "blobs" && parts.size() == 3) {
+    etag = std::string(parts[2]);
+  } else if (parts[1] == "snapshots" && entry.claim) {
+    etag = entry.claim->hex();
+  }
+  if (!path::is_safe_segment(etag)) return {};
+  const std::string locks = path::join(root.path, ".locks", parts[0]);
+  return {{path::join(locks, etag + ".lock"), 0664}, {path::join(locks, "blobs", etag + ".lock"), 0664}};
+}
+
+}  // namespace mlxcache::stores::hf
