@@ -1,5 +1,6 @@
 #pragma once
 // Intent log: one file a transaction, `<home>/journal/<id>.journal`. Format: docs/formats/journal.md.
+// What is written here lets a change cut short be finished or rolled back, and a finished one be taken back.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,7 +22,7 @@ struct Before {
   std::int64_t ctime_ns = 0;
   mlxbase::os::Metadata metadata;
   std::string link_text;  // if it was a symlink
-  std::vector<mlxbase::os::Extent> holes;  // reserved for sparse files: runs that were holes
+  std::vector<mlxbase::os::Extent> holes;  // runs of a sparse file that were holes (logical and length count)
 };
 
 /// What is about to be done to one name; on disk before it is done.
@@ -31,6 +32,7 @@ struct Intent {
   std::string source;
   std::string target;
   std::string staging;          // the temporary name, if the method needs one
+  std::string keep;             // a second temporary name: of the old inode, on volumes that cannot swap two names
   std::uint8_t source_kind = 0; // catalog::StoreKind
   std::uint8_t target_kind = 0;
   std::string source_root;
@@ -75,6 +77,11 @@ struct Summary {
 };
 
 /// All transactions, newest first. A damaged file is listed in `problems` ("path: why") and the rest goes on.
+/// Reads only the first and the last record of those that are closed.
 mlxbase::Result<std::vector<Summary>> list(mlxbase::os::FileSystem& fs, const std::string& home, std::vector<std::string>& problems);
+
+/// `<home>/journal` and `<home>/journal/<id>.journal`.
+std::string folder(const std::string& home);
+std::string file_of(const std::string& home, std::string_view id);
 
 }  // namespace mlxcache::journal
