@@ -232,9 +232,10 @@ class Grouper {
   /// Samples one candidate of each node whose class is not decided.
   Status take_samples() {
     std::vector<Node*> todo;
-    for (auto& nodes : nodes_of_class_) {
-      if (are_decided(pointers(nodes))) continue;
-      for (Node& node : nodes) {
+    for (std::size_t k = 0; k < nodes_of_class_.size(); ++k) {
+      if (are_decided(pointers(nodes_of_class_[k]))) continue;
+      undecided_.push_back(k);
+      for (Node& node : nodes_of_class_[k]) {
         if (!candidates_[node.members.front()].sample) todo.push_back(&node);
       }
     }
@@ -286,13 +287,9 @@ class Grouper {
   /// Reads whole what neither digests nor samples told apart.
   Status take_digests() {
     std::vector<Task> tasks;
-    std::vector<std::size_t> changed_classes;
-    for (std::size_t k = 0; k < nodes_of_class_.size(); ++k) {
-      auto& nodes = nodes_of_class_[k];
-      if (are_decided(pointers(nodes))) continue;
-      changed_classes.push_back(k);
+    for (const std::size_t k : undecided_) {
       std::vector<Node*> alike;
-      for (Node& node : nodes) {
+      for (Node& node : nodes_of_class_[k]) {
         if (candidates_[node.members.front()].sample && !node.unreadable) alike.push_back(&node);
       }
       const auto sample_of = [&](const Node* n) -> const Digest& { return *candidates_[n->members.front()].sample; };
@@ -341,7 +338,7 @@ class Grouper {
     if (cancelled()) return stop();
     std::sort(failed_.begin(), failed_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (const auto& [candidate, error] : failed_) report(candidates_[candidate], error);
-    for (const std::size_t k : changed_classes) nodes_of_class_[k] = joined(std::move(nodes_of_class_[k]));
+    for (const std::size_t k : undecided_) nodes_of_class_[k] = joined(std::move(nodes_of_class_[k]));
     return {};
   }
 
@@ -430,6 +427,7 @@ class Grouper {
   std::vector<Candidate> candidates_;
   std::vector<Range> classes_;                     // of candidates of one size
   std::vector<std::vector<Node>> nodes_of_class_;  // beside classes_
+  std::vector<std::size_t> undecided_;             // indices of classes that digests alone do not settle
   std::vector<std::pair<std::uint32_t, Error>> failed_;
 };
 

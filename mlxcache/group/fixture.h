@@ -1,0 +1,111 @@
+#pragma once
+// For this room's tests: a real folder, stores made by hand in it, and a file system that counts what is read.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mlxbase/core/bytes.h"
+#include "mlxbase/core/clock.h"
+#include "mlxbase/format/hasher.h"
+#include "mlxcache/group/group.h"
+#include "mlxcache/group/inodes.h"
+
+namespace mlxcache::group {
+
+/// The machine's clock, moved into the future, so that files just written are not "too fresh to be remembered".
+class LaterClock final : public mlxbase::Clock {
+ public:
+  std::int64_t ahead_ns = std::int64_t{60} * 1'000'000'000;
+  std::int64_t wall_ns() override { return mlxbase::system_clock().wall_ns() + ahead_ns; }
+  std::int64_t steady_ns() override { return mlxbase::system_clock().steady_ns(); }
+};
+
+class GroupFixture : public testing::Test {
+ protected:
+  GroupFixture() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "mlx-group-XXXXXX").string();
+    dir = ::mkdtemp(pattern.data());
+  }
+  ~GroupFixture() override { std::filesystem::remove_all(dir); }
+
+  /// `size` bytes that follow from `seed`, the same every time.
+  static std::string noise(std::size_t size, std::uint64_t seed) {
+    std::string out(size, '\0');
+    std::uint64_t x = seed * 0x9E3779B97F4A7C15ULL + 1;
+    for (auto& c : out) {
+      x ^= x << 13U, x ^= x >> 7U, x ^= x << 17U;
+      c = static_cast<char>(x);
+    }
+    return out;
+  }
+  static mlxbase::Digest sha256_of(const std::string& bytes) { return digest_of(mlxbase::Algorithm::sha256, bytes); }
+  static mlxbase::Digest digest_of(mlxbase::Algorithm algorithm, const std::string& bytes) {
+    mlxbase::Hasher hasher(algorithm, bytes.size());
+    hasher.update(mlxbase::as_bytes(bytes));
+    return hasher.finish();
+  }
+
+  std::string path(const std::string& name) const { return dir + "/" + name; }
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path(name), std::ios::binary | std::ios::trunc) << bytes;
+  }
+
+  struct Name {
+    std::string name;
+    std::vector<mlxbase::Digest> claims = {};
+    catalog::Role role = catalog::Role::payload;
+  };
+  /// An inventory with one listing of these names (a name with several claims is listed once a claim).
+  catalog::Inventory list(const std::vector<Name>& names) const { return list_stores({names}); }
+  catalog::Inventory list_stores(const std::vector<std::vector<Name>>& stores) const {
+    catalog::Inventory inventory;
+    for (const auto& names : stores) {
+      auto& listing = inventory.listings.emplace_back();
+      listing.root.path = dir;
+      for (const auto& n : names) {
+        catalog::Entry entry;
+        entry.path = path(n.name);
+        entry.stat = mlxbase::os::real_file_system().stat(entry.path).value();
+        entry.role = n.role;
+        listing.entries.push_back(entry);
+        for (std::size_t c = 0; c < n.claims.size(); ++c) {
+          if (c > 0) listing.entries.push_back(entry);
+          listing.entries.back().claim = n.claims[c];
+        }
+      }
+    }
+    build_inodes(inventory);
+    return inventory;
+  }
+
+  mlxbase::Status find(catalog::Inventory& inventory) { return find(inventory, mlxbase::os::real_file_system()); }
+  mlxbase::Status find(catalog::Inventory& inventory, mlxbase::os::FileSystem& fs) {
+    return find_groups(fs, catalog, inventory, options, clock, mlxbase::no_progress());
+  }
+
+  /// Names of each group, sorted.
+  static std::vector<std::vector<std::string>> groups(const catalog::Inventory& inventory) {
+    std::vector<std::vector<std::string>> out;
+    for (const auto& group : inventory.groups) {
+      auto& names = out.emplace_back();
+      for (const auto i : group.inodes) names.push_back(std::filesystem::path(inventory.entry(inventory.inodes[i].names.front()).path).filename());
+      std::sort(names.begin(), names.end());
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+  using Groups = std::vector<std::vector<std::string>>;
+
+  std::string dir;
+  LaterClock clock;
+  Options options;
+  catalog::Catalog catalog = catalog::Catalog::in_memory().value();
+};
+
+}  // namespace mlxcache::group
