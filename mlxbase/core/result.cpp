@@ -26,6 +26,7 @@ std::string_view to_string(Code code) {
 }
 
 Code code_of_errno(int os_errno) {
+  if (os_errno == ENOTSUP) return Code::unsupported;  // EOPNOTSUPP's number on Linux, its own on macOS
   switch (os_errno) {
     case ENOENT:
     case ENOTDIR: return Code::not_found;
