@@ -28,14 +28,15 @@ Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog
   inventory.scanned_at_ns = clock.wall_ns();
 
   progress.stage("walking", 0, false);
-  std::vector<Root> roots = stores::discover_all(context, options.extra_roots);
+  const std::vector<Root> all = stores::discover_all(context, options.extra_roots);
+  std::vector<Root> roots = all;
   std::erase_if(roots, [&](const Root& root) { return !is_wanted(options, root); });
   inventory.listings.resize(roots.size());
   // Stores lie beside one another, so they can be walked at the same time; the order of the listings stays that of the roots.
   mlxbase::parallel_for(roots.size(), workers, [&](std::size_t i) {
     if (cancelled()) return;
     progress.item(roots[i].path);
-    inventory.listings[i] = stores::adapter_of(roots[i].kind).list(context, roots[i]);
+    inventory.listings[i] = stores::list_store(context, roots[i], all);  // a store inside another is listed once, as its own
     progress.advance(inventory.listings[i].entries.size());
   });
   if (cancelled()) return mlxbase::fail(Code::cancelled, "cancelled");
