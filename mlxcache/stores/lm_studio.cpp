@@ -1,9 +1,9 @@
 // LM Studio: <models>/<publisher>/<model>/<files>. Facts: docs/design/stores.md, LM Studio.
 #include <map>
-#include <set>
 
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
+#include "mlxcache/stores/completeness.h"
 #include "mlxcache/stores/kinds.h"
 
 namespace mlxcache::stores::lm_studio {
@@ -33,16 +33,6 @@ std::string home_of_app(const Context& context) {
 }
 
 bool is_bundled(const Root& root) { return root.path.ends_with(kBundled); }
-
-/// Shards that an index names and that are not there: a set cut short without the usual numbering.
-bool lacks_indexed_shard(const Context& context, const Root& root, const std::string& index, const std::set<std::string_view>& names) {
-  const auto json = read_json(context, root.path, index);
-  if (!json) return false;  // no index for the loader either; not ours to judge
-  for (const auto& [tensor, shard] : (*json)["weight_map"].object()) {
-    if (const std::string* name = shard.if_string(); name != nullptr && !names.contains(*name)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -99,12 +89,12 @@ Listing list(const Context& context, const Root& root) {
   }
 
   for (const auto& [id, m] : models) {
-    std::set<std::string_view> names;
-    for (const std::uint32_t e : builder.model_at(m).entries) names.insert(path::file_name(builder.at(e).path));
+    std::vector<ViewedFile> files;
     for (const std::uint32_t e : builder.model_at(m).entries) {
-      if (!path::file_name(builder.at(e).path).ends_with(".safetensors.index.json")) continue;
-      if (lacks_indexed_shard(context, root, builder.at(e).path, names)) builder.model_at(m).incomplete = true;
+      const std::string& file = builder.at(e).path;
+      files.push_back({std::string(path::relative_to(path::join(root.path, id), file)), file});
     }
+    if (lacks_indexed_shard(context, root.path, files, builder.problems())) builder.model_at(m).incomplete = true;
   }
   return builder.finish();
 }

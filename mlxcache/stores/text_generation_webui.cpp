@@ -5,6 +5,7 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
+#include "mlxcache/stores/completeness.h"
 #include "mlxcache/stores/kinds.h"
 #include "mlxcache/stores/webui_metadata.h"
 
@@ -130,6 +131,15 @@ Listing list(const Context& context, const Root& root) {
     builder.model_at(it->second).revision = record->second.branch;
     const auto claim = record->second.sha256.find(relative.substr(slash + 1));
     if (claim != record->second.sha256.end() && entry.role == Role::payload) entry.claim = claim->second;
+  }
+  for (const auto& [id, m] : models) {
+    std::vector<ViewedFile> files;
+    for (const std::uint32_t e : builder.model_at(m).entries) {
+      const std::string& file = builder.at(e).path;
+      const std::string folder = path::join(root.path, id);
+      if (file != folder && path::is_within(folder, file)) files.push_back({std::string(path::relative_to(folder, file)), file});
+    }
+    if (lacks_indexed_shard(context, root.path, files, builder.problems())) builder.model_at(m).incomplete = true;
   }
   return builder.finish();
 }
