@@ -34,7 +34,7 @@ void list_flat(const Context& context, const Root& root, const std::vector<Found
       entry.links = catalog::kNoLinks;
       entry.links_reason = "below a folder, where this cache has none";
     } else if (entry.role == Role::partial) {
-      partials.emplace(name.substr(0, name.rfind('.')), e);
+      if (!is_staging_name(name)) partials.emplace(name.substr(0, name.rfind('.')), e);
     } else if (name.ends_with(".etag") || name.ends_with(".json")) {
       if (entry.role == Role::payload) entry.role = Role::metadata;
       entry.links = catalog::kNoLinks;

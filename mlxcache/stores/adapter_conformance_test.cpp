@@ -1,0 +1,468 @@
+// One suite for every row of the table: what the rest of MLXCache relies on, whatever the tool.
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "mlxbase/core/bytes.h"
+#include "mlxbase/core/path.h"
+#include "mlxbase/format/hasher.h"
+#include "mlxbase/testing/temporary_folder.h"
+#include "mlxcache/sample/sample.h"
+#include "mlxcache/stores/adapter.h"
+#include "mlxcache/stores/walk.h"
+#include "mlxcache/stores/watching_file_system.h"
+
+namespace mlxcache::stores {
+namespace {
+
+namespace path = mlxbase::path;
+using mlxbase::Algorithm;
+using mlxbase::Digest;
+using mlxbase::os::Environment;
+using mlxbase::os::FileKind;
+using mlxbase::os::Platform;
+using mlxbase::testing::read_all;
+using mlxbase::testing::TemporaryFolder;
+
+constexpr std::string_view kToken = "0123456789abcdef";
+
+/// What a tool's layout can hold, and models as the tool would have them.
+struct Shape {
+  StoreKind kind;
+  std::vector<std::string> ids;
+  std::vector<std::string> files;  // of each model; the first is the weights
+  bool orphans = false;            // the layout knows payloads that nothing refers to
+  bool claims_by_name = false;     // digests are constants of well-known files: the sample's noise cannot have them
+  catalog::Links most;             // "safe links" of the matrix in docs/design/stores.md
+};
+
+constexpr catalog::Links kR = catalog::kReflinkOnly;
+constexpr catalog::Links kRH = catalog::kReflinkOrHardLink;
+constexpr catalog::Links kRHS = catalog::kAnyLink;
+
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all = {
+      {StoreKind::hf_hub, {"org/alpha", "org/beta"}, {"model.safetensors", "config.json"}, true, false, kRHS},
+      {StoreKind::hf_local_dir, {"org/alpha", "org/beta"}, {"model.safetensors", "config.json"}, false, false, kR},
+      {StoreKind::hf_xet, {}, {}, false, false, catalog::kNoLinks},
+      {StoreKind::ollama, {"llama3.2:3b", "user/tiny:q8"}, {"model.gguf"}, true, false, kRHS},
+      {StoreKind::lm_studio, {"publisher/Alpha-GGUF", "publisher/Beta-GGUF"}, {"alpha-Q4_K_M.gguf"}, false, false, kRHS},
+      {StoreKind::llama_cpp, {"org/alpha-GGUF:Q4_K_M", "org/beta-GGUF:Q8_0"}, {"alpha-Q4_K_M.gguf"}, false, false, kRHS},
+      {StoreKind::mlx, {"alpha-4bit", "org/beta"}, {"model.safetensors", "config.json"}, true, false, kRHS},
+      {StoreKind::docker_model_runner, {"ai/alpha:latest", "ai/beta:1B-Q4"}, {"model.gguf"}, true, false, kRH},
+      {StoreKind::ramalama, {"huggingface://org/alpha:latest", "ollama://library/tiny:latest"}, {"alpha.gguf"}, true, false, kRHS},
+      {StoreKind::modelscope, {"owner/alpha", "owner/beta-1.5"}, {"model.safetensors", "config.json"}, false, false, kRHS},
+      {StoreKind::localai, {"alpha", "beta"}, {"alpha.gguf"}, true, false, kRHS},
+      {StoreKind::text_generation_webui, {"org_alpha", "org_beta"}, {"model.safetensors", "config.json"}, false, false, kRH},
+      {StoreKind::gpt4all, {"alpha", "beta"}, {"alpha.gguf"}, false, false, kRHS},
+      {StoreKind::jan, {"alpha", "org/beta"}, {"model.gguf"}, true, false, kRH},
+      {StoreKind::foundry_local, {"Microsoft/alpha-1", "Microsoft/beta-2"}, {"model.onnx", "model.onnx.data"}, false, false, kR},
+      {StoreKind::comfyui, {"checkpoints/alpha", "loras/beta"}, {"alpha.safetensors"}, false, false, kRHS},
+      {StoreKind::automatic1111, {"Stable-diffusion/alpha", "Lora/beta"}, {"alpha.safetensors"}, false, false, kRHS},
+      {StoreKind::invokeai, {"alpha", "beta"}, {"alpha.safetensors"}, true, false, kRH},
+      {StoreKind::draw_things, {"alpha_f16", "beta_q8p"}, {"alpha_f16.ckpt"}, false, false, kR},
+      {StoreKind::openai_whisper, {"tiny.en", "base"}, {"tiny.en.pt"}, false, true, kRHS},
+      {StoreKind::whisper_cpp, {"ggml-tiny.en", "ggml-base"}, {"ggml-tiny.en.bin"}, false, true, kRHS},
+      {StoreKind::torch_hub, {"alpha", "beta"}, {"alpha.pth"}, false, false, kRHS},
+      {StoreKind::keras, {"alpha", "beta"}, {"alpha.h5"}, false, false, kR},
+      {StoreKind::kagglehub, {"owner/alpha/pyTorch/base/1", "owner/beta/keras/small/2"}, {"model.safetensors"}, true, false, kRHS},
+      {StoreKind::tf_hub, {"alpha", "beta"}, {"saved_model.pb", "variables/variables.data-00000-of-00001"}, false, false, kRH},
+      {StoreKind::loose, {"alpha", "deep/beta"}, {"model.safetensors", "config.json"}, false, false, kRH},
+  };
+  return all;
+}
+
+std::string weights(std::string_view name, std::uint64_t seed) {
+  const std::size_t size = 40'000 + seed * 1000;
+  return name.ends_with(".gguf") ? sample::gguf_bytes(seed, size) : sample::safetensors_bytes(seed, size);
+}
+
+std::vector<sample::Model> models_of(const Shape& shape) {
+  std::vector<sample::Model> models;
+  std::uint64_t seed = 11;
+  for (const std::string& id : shape.ids) {
+    sample::Model model{id, {}};
+    for (const std::string& name : shape.files) {
+      const bool json = name.ends_with(".json");
+      model.files.push_back({name, json ? R"({"model_type":"llama","seed":)" + std::to_string(++seed) + "}" : weights(name, ++seed)});
+    }
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+Digest digest_of(Algorithm algorithm, std::string_view bytes) {
+  mlxbase::Hasher hasher(algorithm, bytes.size());
+  hasher.update(mlxbase::as_bytes(bytes));
+  return hasher.finish();
+}
+
+bool claim_is_true(const Digest& claim, std::string_view bytes) {
+  if (claim.algorithm() == Algorithm::sha256_prefix) return claim.is_prefix_of(digest_of(Algorithm::sha256, bytes));
+  if (claim.algorithm() == Algorithm::xet) return true;  // no pass of a hash here can tell
+  return claim == digest_of(claim.algorithm(), bytes);
+}
+
+std::set<std::string> ids_of(const Listing& listing) {
+  std::set<std::string> ids;
+  for (const auto& model : listing.models) ids.insert(model.id);
+  return ids;
+}
+
+class EveryAdapter : public testing::TestWithParam<StoreKind> {
+ protected:
+  const Adapter& row() const { return adapter_of(GetParam()); }
+  const Shape& shape() const { return shapes()[static_cast<std::size_t>(GetParam())]; }
+  const std::string& home() const { return home_; }
+
+  Environment environment(Platform platform) const {
+    Environment e;
+    e.home = home_;
+    e.working_directory = folder_ / "elsewhere";
+    e.temp_directory = folder_ / "tmp";
+    e.root = folder_ / "system";
+    e.etc = folder_ / "system/etc";
+    e.uid = 1000;
+    e.platform = platform;
+    return e;
+  }
+  Root build(const sample::Extras& extras = {}, Platform platform = Platform::linux_os) {
+    auto root = sample::build(GetParam(), home_, models_of(shape()), extras, {}, platform);
+    EXPECT_TRUE(root) << root.error().message;
+    return root.value_or(Root{GetParam(), home_, ""});
+  }
+  Listing list(const Root& root) {
+    const Environment e = environment(Platform::linux_os);
+    return row().list({fs_, e, nullptr}, root);
+  }
+
+  TemporaryFolder folder_;
+  std::string home_ = folder_ / "home";
+  WatchingFileSystem fs_;
+};
+
+std::string kind_name(const testing::TestParamInfo<StoreKind>& info) {
+  std::string name(adapter_of(info.param).name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::vector<StoreKind> every_kind() {
+  std::vector<StoreKind> kinds;
+  for (const Adapter& row : adapters()) kinds.push_back(row.kind);
+  return kinds;
+}
+INSTANTIATE_TEST_SUITE_P(Stores, EveryAdapter, testing::ValuesIn(every_kind()), kind_name);
+
+TEST_P(EveryAdapter, FindsItsRootOnLinuxAndOnMacOs) {
+  for (const Platform platform : {Platform::linux_os, Platform::macos}) {
+    home_ = folder_ / (platform == Platform::macos ? "mac" : "linux");
+    const Root built = build({}, platform);
+    const Environment e = environment(platform);
+    const Context context{fs_, e, nullptr};
+    const auto roots = row().discover(context);
+    if (GetParam() == StoreKind::loose) {
+      EXPECT_TRUE(roots.empty());
+      const std::vector<std::string> extra = {built.path};
+      const auto all = discover_all(context, extra);
+      ASSERT_EQ(all.size(), 1U);
+      EXPECT_EQ(all[0].path, built.path);
+      EXPECT_EQ(all[0].kind, StoreKind::loose);
+      continue;
+    }
+    ASSERT_EQ(roots.size(), 1U) << (roots.empty() ? built.path : roots[1].path);
+    EXPECT_EQ(roots[0].path, built.path);
+    EXPECT_EQ(roots[0].kind, GetParam());
+    EXPECT_FALSE(roots[0].origin.empty());
+    const auto all = discover_all(context, {});
+    ASSERT_EQ(all.size(), 1U) << all[1].path;
+    EXPECT_EQ(all[0].kind, GetParam());
+  }
+  EXPECT_TRUE(fs_.changed.empty());
+}
+
+TEST_P(EveryAdapter, FindsNothingInAnEmptyHome) {
+  ASSERT_EQ(::mkdir(home_.c_str(), 0755), 0);
+  for (const Platform platform : {Platform::linux_os, Platform::macos}) {
+    const Environment e = environment(platform);
+    EXPECT_TRUE(row().discover({fs_, e, nullptr}).empty());
+  }
+}
+
+TEST_P(EveryAdapter, ListsEveryModelWithItsBytes) {
+  const Root root = build();
+  const Listing listing = list(root);
+  for (const auto& problem : listing.problems) ADD_FAILURE() << problem.path << ": " << problem.error.message;
+  EXPECT_EQ(listing.root, root);
+  EXPECT_EQ(ids_of(listing), std::set<std::string>(shape().ids.begin(), shape().ids.end()));
+  for (const auto& wanted : models_of(shape())) {
+    const auto model = std::find_if(listing.models.begin(), listing.models.end(), [&](const auto& m) { return m.id == wanted.id; });
+    if (model == listing.models.end()) continue;  // said above
+    EXPECT_FALSE(model->incomplete) << model->id;
+    for (const auto& file : wanted.files) {
+      if (file.name.ends_with(".json")) continue;
+      const auto is_it = [&](std::uint32_t e) {
+        const Entry& entry = listing.entries[e];
+        return entry.role == Role::payload && entry.stat.size == file.bytes.size() && read_all(entry.path) == file.bytes;
+      };
+      EXPECT_TRUE(std::any_of(model->entries.begin(), model->entries.end(), is_it)) << model->id << " lacks " << file.name;
+    }
+  }
+}
+
+TEST_P(EveryAdapter, NamesEveryFileOnce) {
+  const Root root = build({.partial = true, .orphan = true, .broken = true});
+  const Listing listing = list(root);
+  std::map<std::string, int> times;
+  for (const Entry& entry : listing.entries) {
+    ++times[entry.path];
+    EXPECT_TRUE(path::is_within(root.path, entry.path)) << entry.path;
+  }
+  std::vector<catalog::Problem> problems;
+  for (const Found& f : walk(fs_, root.path, problems)) EXPECT_EQ(times[f.path], 1) << f.path;
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST_P(EveryAdapter, KeepsModelsAndEntriesTrueToOneAnother) {
+  const Listing listing = list(build({.partial = true, .orphan = true, .broken = true}));
+  std::set<std::uint32_t> in_some;
+  for (const auto& model : listing.models) {
+    std::set<std::uint32_t> once;
+    for (const std::uint32_t e : model.entries) {
+      ASSERT_LT(e, listing.entries.size());
+      EXPECT_TRUE(once.insert(e).second) << model.id << " names an entry twice";
+      in_some.insert(e);
+    }
+  }
+  for (std::uint32_t e = 0; e < listing.entries.size(); ++e) {
+    const Entry& entry = listing.entries[e];
+    ASSERT_LT(entry.model, static_cast<std::int32_t>(listing.models.size()));
+    EXPECT_EQ(entry.model >= 0, in_some.contains(e)) << entry.path;
+    if (entry.model >= 0) {
+      const auto& of = listing.models[static_cast<std::size_t>(entry.model)].entries;
+      EXPECT_NE(std::find(of.begin(), of.end(), e), of.end()) << entry.path;
+    }
+    if (entry.role == Role::orphan) {
+      EXPECT_LT(entry.model, 0) << entry.path;
+    }
+  }
+}
+
+TEST_P(EveryAdapter, ListsTheSameTwice) {
+  const Root root = build({.partial = true, .orphan = true, .broken = true});
+  const Listing one = list(root);
+  const Listing two = list(root);
+  EXPECT_EQ(one.models, two.models);
+  ASSERT_EQ(one.entries.size(), two.entries.size());
+  for (std::size_t i = 0; i < one.entries.size(); ++i) {
+    EXPECT_EQ(one.entries[i].path, two.entries[i].path);
+    EXPECT_EQ(one.entries[i].role, two.entries[i].role);
+    EXPECT_EQ(one.entries[i].claim, two.entries[i].claim);
+  }
+}
+
+TEST_P(EveryAdapter, TellsPartialsOrphansAndBrokenLinksFromPayloads) {
+  const Listing plain = list(build());
+  home_ = folder_ / "full";
+  const Listing full = list(build({.partial = true, .orphan = true, .broken = true}));
+  const auto count = [](const Listing& l, Role role) {
+    return std::count_if(l.entries.begin(), l.entries.end(), [role](const Entry& e) { return e.role == role; });
+  };
+  EXPECT_EQ(count(plain, Role::partial), 0);
+  EXPECT_EQ(count(plain, Role::orphan), 0);
+  EXPECT_EQ(count(plain, Role::broken), 0);
+  EXPECT_GE(count(full, Role::partial), 1);
+  if (shape().orphans) {
+    EXPECT_GE(count(full, Role::orphan), 1);
+  }
+  EXPECT_EQ(count(full, Role::payload), count(plain, Role::payload));
+  for (const Entry& entry : full.entries) {
+    const bool dangles = entry.stat.kind == FileKind::symlink && !fs_.stat(entry.path, mlxbase::os::Follow::yes);
+    EXPECT_EQ(entry.role == Role::broken, dangles) << entry.path;
+  }
+}
+
+TEST_P(EveryAdapter, ClaimsTrueDigestsOnly) {
+  if (shape().claims_by_name) GTEST_SKIP() << "its digests are constants of the tool";
+  const Listing listing = list(build({.partial = true, .orphan = true, .broken = true}));
+  for (const Entry& entry : listing.entries) {
+    if (!entry.claim) continue;
+    ASSERT_EQ(entry.stat.kind, FileKind::regular) << entry.path;
+    EXPECT_TRUE(claim_is_true(*entry.claim, read_all(entry.path))) << entry.path << " is not " << entry.claim->to_string();
+    EXPECT_NE(entry.role, Role::partial) << entry.path;
+  }
+}
+
+TEST_P(EveryAdapter, AllowsNoMoreLinksThanIsSafe) {
+  const auto within = [](catalog::Links a, catalog::Links b) { return (a & b) == a; };
+  EXPECT_TRUE(within(row().links, shape().most));
+  if (row().writes_in_place) {
+    EXPECT_TRUE(within(row().links, catalog::kReflinkOnly));
+  }
+  for (const Entry& entry : list(build({.partial = true, .orphan = true, .broken = true})).entries) {
+    EXPECT_TRUE(within(entry.links, row().links)) << entry.path;
+    if (entry.role != Role::payload && entry.role != Role::orphan) {
+      EXPECT_EQ(entry.links, catalog::kNoLinks) << entry.path;
+    }
+    if (is_onnx(entry.path)) {
+      EXPECT_TRUE(within(entry.links, catalog::kReflinkOnly)) << entry.path;
+    }
+    if (!(entry.links == row().links) && entry.role == Role::payload) {
+      EXPECT_FALSE(entry.links_reason.empty()) << entry.path;
+    }
+  }
+}
+
+TEST_P(EveryAdapter, StagesWhereTheToolDoesNotLook) {
+  const Root root = build();
+  const Listing before = list(root);
+  for (const Entry& entry : before.entries) {
+    if (entry.role != Role::payload) continue;
+    const std::string name = row().staging(root, entry.path, kToken);
+    EXPECT_NE(name, row().staging(root, entry.path, "fedcba9876543210")) << "two tokens, one name";
+    EXPECT_NE(name, entry.path);
+    EXPECT_TRUE(path::is_within(path::parent(root.path), name)) << name;
+    EXPECT_LE(path::file_name(name).size(), 255U);
+    auto& real = mlxbase::os::real_file_system();
+    ASSERT_FALSE(real.stat(name)) << name;
+    ASSERT_TRUE(mlxbase::os::make_dirs(real, std::string(path::parent(name))));
+    ASSERT_TRUE(real.create(name, 0644).value()->pwrite(0, mlxbase::as_bytes(read_all(entry.path))));
+    const Listing after = list(root);
+    EXPECT_EQ(ids_of(after), ids_of(before)) << name;
+    for (const Entry& e : after.entries) {
+      if (e.path == name) {
+        EXPECT_TRUE(e.role == Role::partial || e.role == Role::lock || e.role == Role::metadata) << name;
+      }
+    }
+    ASSERT_TRUE(real.unlink(name));
+  }
+}
+
+TEST_P(EveryAdapter, LocksLieBelowTheRoot) {
+  const Root root = build();
+  for (const Entry& entry : list(root).entries) {
+    for (const LockFile& lock : row().locks(root, entry)) {
+      EXPECT_TRUE(path::is_within(root.path, lock.path)) << lock.path;
+      EXPECT_NE(lock.path, entry.path);
+      EXPECT_TRUE(lock.mode >= 0600 && lock.mode <= 0666) << lock.path;
+    }
+  }
+}
+
+TEST_P(EveryAdapter, SurvivesWhatDoesNotBelong) {
+  const Root root = build();
+  const Listing clean = list(root);
+  const std::string outside = folder_.write("outside/secret.json", "{}");
+  std::set<std::string> folders = {root.path};
+  for (const Entry& entry : clean.entries) folders.emplace(path::parent(entry.path));
+  const std::string closed = path::join(root.path, "closed");
+  ASSERT_EQ(::mkdir(closed.c_str(), 0755), 0);
+  fs_.unreadable.insert(closed);
+  for (const std::string& folder : folders) {
+    ASSERT_EQ(::mkfifo(path::join(folder, "pipe.safetensors").c_str(), 0644), 0);
+    ASSERT_EQ(::symlink("loop.gguf", path::join(folder, "loop.gguf").c_str()), 0);
+    ASSERT_EQ(::symlink(outside.c_str(), path::join(folder, "way-out.json").c_str()), 0);
+    ASSERT_EQ(::symlink("/", path::join(folder, "whole-disk").c_str()), 0);
+    std::ofstream(path::join(folder, "not utf-8 \xff\xfe\n.bin")) << "x";
+    std::ofstream(path::join(folder, std::string(251, 'l') + ".bin")) << "x";
+  }
+  fs_.opened.clear();
+  fs_.looked_into.clear();
+  const Listing listing = list(root);
+  for (const std::string& id : shape().ids) EXPECT_TRUE(ids_of(listing).contains(id)) << id << " went missing";
+  for (const Entry& entry : listing.entries) {
+    if (entry.stat.kind != FileKind::regular && entry.stat.kind != FileKind::symlink) {
+      EXPECT_EQ(entry.role, Role::foreign) << entry.path;
+    }
+    if (entry.stat.kind != FileKind::regular) {
+      EXPECT_EQ(entry.links, catalog::kNoLinks) << entry.path;
+    }
+  }
+  EXPECT_TRUE(std::any_of(listing.problems.begin(), listing.problems.end(), [&](const auto& p) { return p.path == closed; }))
+      << "an unreadable folder is passed over in silence";
+  for (const std::string& file : fs_.opened) EXPECT_TRUE(path::is_within(root.path, file)) << file;
+  for (const std::string& dir : fs_.looked_into) EXPECT_TRUE(path::is_within(root.path, dir)) << dir;
+  EXPECT_TRUE(fs_.changed.empty());
+}
+
+/// Every file of metadata in turn becomes something else.
+void spoil(const Listing& clean, const std::function<void(const std::string&)>& how) {
+  for (const Entry& entry : clean.entries) {
+    if (entry.role != Role::metadata || entry.stat.kind != FileKind::regular) continue;
+    ASSERT_EQ(::unlink(entry.path.c_str()), 0);
+    how(entry.path);
+  }
+}
+
+TEST_P(EveryAdapter, ReadsNoMetadataOfAGigabyte) {
+  const Root root = build();
+  const Listing clean = list(root);
+  spoil(clean, [](const std::string& file) {
+    std::ofstream(file) << "{";
+    ASSERT_EQ(::truncate(file.c_str(), off_t{1} << 30), 0);
+  });
+  const Listing listing = list(root);
+  std::size_t regular = 0;
+  for (const Entry& entry : listing.entries) regular += entry.stat.kind == FileKind::regular ? 1 : 0;
+  EXPECT_GT(regular + 1, clean.entries.size() / 2);
+}
+
+TEST_P(EveryAdapter, FollowsNoMetadataOutOfTheRoot) {
+  const Root root = build();
+  const Listing clean = list(root);
+  const std::string outside = folder_.write("outside/secret", "{\"a\":1}");
+  spoil(clean, [&](const std::string& file) { ASSERT_EQ(::symlink(outside.c_str(), file.c_str()), 0); });
+  fs_.opened.clear();
+  list(root);
+  for (const std::string& file : fs_.opened) EXPECT_TRUE(path::is_within(root.path, file)) << file;
+}
+
+TEST_P(EveryAdapter, SurvivesMetadataOfAnyBytes) {
+  const std::vector<std::string> bytes = {
+      "", "\0\0\0\0", "{", "[]", "null", std::string(100'000, '['), "{\"files\":{\"../../../etc/passwd\":{\"size\":-1}}}", "\xff\xfe\xfd",
+      R"({"layers":[{"digest":"sha256:../../../../etc/passwd","size":18446744073709551615}],"weight_map":{"a":"../../x"},"models":[1,{"id":7}]})"};
+  int n = 0;
+  for (const std::string& content : bytes) {
+    home_ = folder_ / ("spoiled" + std::to_string(n++));
+    const Root root = build();
+    spoil(list(root), [&](const std::string& file) { std::ofstream(file, std::ios::binary) << content; });
+    for (const Entry& entry : list(root).entries) EXPECT_TRUE(path::is_within(root.path, entry.path)) << entry.path;
+  }
+}
+
+TEST_P(EveryAdapter, ReportsARootThatIsGone) {
+  const Listing listing = list({GetParam(), folder_ / "nowhere", "test"});
+  EXPECT_TRUE(listing.entries.empty());
+  EXPECT_TRUE(listing.models.empty());
+  ASSERT_FALSE(listing.problems.empty());
+  EXPECT_EQ(listing.problems[0].error.code, mlxbase::Code::not_found);
+}
+
+TEST_P(EveryAdapter, StopsWhenAsked) {
+  const Root root = build();
+  mlxbase::Cancel cancel;
+  cancel.request();
+  const Environment e = environment(Platform::linux_os);
+  EXPECT_TRUE(row().list({fs_, e, &cancel}, root).entries.empty());
+}
+
+TEST(AdapterTable, IsInTheOrderOfTheKindsAndNamesEachOnce) {
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < adapters().size(); ++i) {
+    const Adapter& row = adapters()[i];
+    EXPECT_EQ(static_cast<std::size_t>(row.kind), i);
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+    EXPECT_EQ(find_adapter(row.name), &row);
+    EXPECT_EQ(shapes()[i].kind, row.kind);
+  }
+  EXPECT_EQ(find_adapter("no such tool"), nullptr);
+}
+
+}  // namespace
+}  // namespace mlxcache::stores
