@@ -13,7 +13,7 @@ mlxbase::Result<catalog::Root> build(const Order& order) {
   for (std::size_t i = 0; i < order.models.size(); ++i) {
     const Model& model = order.models[i];
     if (!path::is_safe_segment(model.id)) return mlxbase::fail(mlxbase::Code::invalid, "not a model's name for Foundry Local");
-    const std::string folder = path::join(root.path, "Microsoft", model.id + "-1", "v1");
+    const std::string folder = path::join(root.path, "Microsoft", model.id, "v1");
     for (const File& file : model.files) TRY(put(path::join(folder, file.name), file.bytes));
     TRY(put(path::join(folder, "inference_model.json"), mlxbase::json::dump(Value().set("Name", model.id).set("PromptTemplate", Value().set("prompt", "{Content}")))));
     if (i + 1 != order.models.size()) continue;

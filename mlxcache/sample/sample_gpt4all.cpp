@@ -10,7 +10,7 @@ mlxbase::Result<catalog::Root> build(const Order& order) {
   const catalog::Root root{catalog::StoreKind::gpt4all, order.place(".local/share/nomic.ai/GPT4All", "Library/Application Support/nomic.ai/GPT4All"), "default"};
   for (const Model& model : order.models) {
     if (model.files.size() != 1) return mlxbase::fail(mlxbase::Code::invalid, "a model of GPT4All is one file");
-    TRY(put(path::join(root.path, model.id), model.files[0].bytes));
+    TRY(put(path::join(root.path, model.id + std::string(path::extension(model.files[0].name))), model.files[0].bytes));
   }
   TRY(put(path::join(root.path, "gpt4all-remote.rmodel"), R"({"apiKey":"not for other eyes","modelName":"remote"})"));
   TRY(put(path::join(root.path, "gpt4all-chat-1.chat"), "chat"));

@@ -66,7 +66,7 @@ Listing list(const Context& context, const Root& root) {
     if (entry.role != Role::payload && entry.role != Role::link && entry.role != Role::broken) continue;
     if (entry.role == Role::payload) entry.links_reason = "a download that cannot be renamed is copied into this name";
     catalog::Model model;
-    model.id = name;
+    model.id = path::stem(name);  // as the app lists a file that its catalogue does not know
     model.incomplete = entry.role == Role::broken;
     builder.join(builder.model(std::move(model)), e);
   }

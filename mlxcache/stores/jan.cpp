@@ -1,7 +1,9 @@
 // Jan: <data>/llamacpp/models/<id>/model.yml, which names its files by path, also outside the store.
-// Facts: docs/design/stores.md, Jan. A root is the data folder; only its folders of models are looked into.
+// Facts: docs/design/stores.md, Jan. A root is the data folder, since paths in model.yml count from there; what lies beside the folders of
+// models (threads, logs, engines) is the app's own.
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
@@ -52,30 +54,37 @@ class Lister {
   Listing run() {
     WalkOptions options;
     options.cancel = context_.cancel;
-    for (const std::string_view folder : kModelFolders) {
-      const std::string models = path::join(root_.path, folder);
-      // Not through a link: what lies behind it is not this store's.
-      const auto stat = context_.fs.stat(models, Follow::no);
-      if (!stat || stat->kind != FileKind::directory) continue;
-      const auto found = walk(context_.fs, models, builder_.problems(), options);
-      std::vector<const Found*> yamls;
-      for (const Found& f : found) {
-        const std::uint32_t e = builder_.add(f);
-        by_name_.emplace(path::relative_to(root_.path, f.path), e);
-        const std::string_view name = path::file_name(f.path);
-        if (builder_.at(e).role == Role::payload && (name.ends_with(".yml") || name == "model.json" || name.starts_with('.'))) {
-          builder_.at(e).role = Role::metadata;
-          builder_.at(e).links = catalog::kNoLinks;
-        }
-        if (name.ends_with(".yml")) yamls.push_back(&f);
+    const auto found = walk(context_.fs, root_.path, builder_.problems(), options);
+    for (const Found& f : found) {
+      const std::uint32_t e = builder_.add(f);
+      const std::string_view relative = path::relative_to(root_.path, f.path);
+      by_name_.emplace(relative, e);
+      const std::string_view name = path::file_name(f.path);
+      const bool own = name.ends_with(".yml") || name == "model.json" || name.starts_with('.') || !folder_of(relative);
+      if (builder_.at(e).role == Role::payload && own) {
+        builder_.at(e).role = Role::metadata;
+        builder_.at(e).links = catalog::kNoLinks;
       }
-      for (const Found* f : yamls) model_yaml(*f, models);
-      rest(found, models);
+    }
+    for (const Found& f : found) {
+      const auto folder = folder_of(path::relative_to(root_.path, f.path));
+      if (folder && f.path.ends_with(".yml")) model_yaml(f, path::join(root_.path, *folder));
+    }
+    for (const Found& f : found) {
+      if (const auto folder = folder_of(path::relative_to(root_.path, f.path))) rest(f, *folder);
     }
     return builder_.finish();
   }
 
  private:
+  /// Which of the folders of models a path below the root lies in.
+  static std::optional<std::string_view> folder_of(std::string_view relative) {
+    for (const std::string_view folder : kModelFolders) {
+      if (relative.starts_with(folder) && relative.substr(folder.size()).starts_with('/')) return folder;
+    }
+    return std::nullopt;
+  }
+
   void model_yaml(const Found& f, const std::string& models) {
     const bool today = path::file_name(f.path) == "model.yml";
     // cortex called the file after the model: <source>/<org>/<repo>/<file>.yml.
@@ -113,8 +122,7 @@ class Lister {
       }
       relative = path::relative_to(root_.path, file.path);
     }
-    auto it = by_name_.find(relative);
-    // cortex's paths begin at "models", as the data folder's do; Jan's own need nothing.
+    const auto it = by_name_.find(relative);
     if (it == by_name_.end()) {
       builder_.model_at(m).incomplete = true;
       return;
@@ -131,31 +139,27 @@ class Lister {
   }
 
   /// What no model.yml names: the other files of an MLX model, models of old versions, orphans.
-  void rest(const std::vector<Found>& found, const std::string& models) {
-    const bool mlx = models.ends_with("mlx/models");
-    const bool old = !models.ends_with("llamacpp/models") && !mlx;
-    for (const Found& f : found) {
-      const std::uint32_t e = by_name_.find(path::relative_to(root_.path, f.path))->second;
-      Entry& entry = builder_.at(e);
-      const std::string_view folder = path::parent(f.path);
-      const std::string_view id = path::is_within(models, folder) ? path::relative_to(models, folder) : std::string_view{};
-      if (entry.role == Role::partial && !is_staging_name(path::file_name(f.path))) {
-        if (const auto it = models_.find(id); it != models_.end()) builder_.model_at(it->second).incomplete = true;
-      }
-      if (entry.model >= 0 || (entry.role != Role::payload && entry.role != Role::link && entry.role != Role::broken)) continue;
-      if (mlx || (old && is_weights(f.path) && !id.empty())) {
-        const std::uint32_t m = owner(id, mlx);
-        builder_.join(m, e);
-        if (entry.role == Role::broken) builder_.model_at(m).incomplete = true;
-      } else if (entry.role == Role::payload) {
-        const bool unknown = std::find(unread_.begin(), unread_.end(), folder) != unread_.end();
-        if (is_weights(f.path) && !unknown) {
-          entry.role = Role::orphan;
-        } else if (!is_weights(f.path)) {
-          entry.role = Role::metadata;
-          entry.links = catalog::kNoLinks;
-        }
-      }
+  void rest(const Found& f, std::string_view models_folder) {
+    const std::string models = path::join(root_.path, models_folder);
+    const bool mlx = models_folder == kModelFolders[1];
+    const bool old = models_folder == kModelFolders[2];
+    const std::uint32_t e = by_name_.find(path::relative_to(root_.path, f.path))->second;
+    Entry& entry = builder_.at(e);
+    const std::string_view folder = path::parent(f.path);
+    const std::string_view id = path::relative_to(models, folder);
+    if (entry.role == Role::partial && !is_staging_name(path::file_name(f.path))) {
+      if (const auto it = models_.find(id); it != models_.end()) builder_.model_at(it->second).incomplete = true;
+    }
+    if (entry.model >= 0 || (entry.role != Role::payload && entry.role != Role::link && entry.role != Role::broken)) return;
+    if (!id.empty() && (mlx || (old && is_weights(f.path)))) {
+      const std::uint32_t m = owner(id, mlx);
+      builder_.join(m, e);
+      if (entry.role == Role::broken) builder_.model_at(m).incomplete = true;
+    } else if (entry.role == Role::payload && !is_weights(f.path)) {
+      entry.role = Role::metadata;
+      entry.links = catalog::kNoLinks;
+    } else if (entry.role == Role::payload && std::find(unread_.begin(), unread_.end(), folder) == unread_.end()) {
+      entry.role = Role::orphan;
     }
   }
 

@@ -83,7 +83,7 @@ Listing list(const Context& context, const Root& root) {
       model.id = id;
       it = models.emplace(std::string(id), builder.model(std::move(model))).first;
     }
-    if (entry.role == Role::partial) builder.model_at(it->second).incomplete = true;
+    if (entry.role == Role::partial && !is_staging_name(name)) builder.model_at(it->second).incomplete = true;
     if (entry.role == Role::payload || entry.role == Role::link || entry.role == Role::broken) builder.join(it->second, e);
     if (entry.role == Role::broken) builder.model_at(it->second).incomplete = true;
   }
