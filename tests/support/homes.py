@@ -80,8 +80,14 @@ def build(home, seed=1, models=6, largest=900_000, metadata=True):
 
 
 def freeable(copies):
-    """Bytes that sharing all equal copies frees, in whole blocks of 4 KiB."""
-    return sum((os.path.getsize(paths[0]) + 4095) // 4096 * 4096 * (len(paths) - 1) for paths in copies.values())
+    """Bytes that sharing all equal copies frees: the blocks of all but one of each. Equal bytes may take unequal space (an attribute that
+    needs a block of its own), so this is a range: whichever copy is kept, the truth lies in it."""
+    least = most = 0
+    for paths in copies.values():
+        taken = [os.stat(path).st_blocks * 512 for path in paths]
+        least += sum(taken) - max(taken)
+        most += sum(taken) - min(taken)
+    return range(least, most + 1)
 
 
 def give_to(path, uid, gid=None):

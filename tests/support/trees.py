@@ -52,10 +52,11 @@ def name_at(path):
 
 
 def snapshot(*roots):
-    """{path: Name} of everything below `roots`, lock files left out (tools make them at will)."""
+    """{path: Name} of everything below `roots`, lock files and the hub's .locks left out (who takes a lock makes its file, and it stays)."""
     found = {}
     for root in roots:
         for folder, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if name != ".locks"]
             for name in [*files, *(f for f in folders if os.path.islink(os.path.join(folder, f)))]:
                 path = os.path.join(folder, name)
                 if not path.endswith((".lock", ".lock.soft")):

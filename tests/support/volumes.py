@@ -11,7 +11,7 @@ from pathlib import Path
 KINDS = {
     "btrfs": {"mkfs": ["mkfs.btrfs", "-q", "-m", "single", "-d", "single"], "mib": 400, "reflink": True},
     "xfs": {"mkfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "mib": 400, "reflink": True},
-    "ext4": {"mkfs": ["mkfs.ext4", "-q", "-F"], "mib": 400, "reflink": False},
+    "ext4": {"mkfs": ["mkfs.ext4", "-q", "-F", "-b", "4096"], "mib": 400, "reflink": False},
     "ext4-casefold": {"mkfs": ["mkfs.ext4", "-q", "-F", "-O", "casefold", "-E", "encoding=utf8"], "mib": 64, "reflink": False},
 }
 
@@ -125,26 +125,23 @@ def extents(path):
 
 
 def blocks_of(paths):
-    """Bytes of distinct disk blocks behind these files: what they really take, shared blocks counted once."""
+    """Bytes of distinct disk blocks behind these files: what they really take, blocks that several refer to counted once."""
+    allocated = listed = union = end = 0
     runs = []
-    inline = 0
     seen = set()
     for path in paths:
         stat = os.lstat(path)
         if (stat.st_dev, stat.st_ino) in seen:
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        for _, physical, length, _ in extents(path):
-            if physical is None:
-                inline += length
-            else:
-                runs.append((physical, physical + length))
-    total, end = inline, 0
+        allocated += stat.st_blocks * 512
+        runs += [(physical, physical + length) for _, physical, length, _ in extents(path) if physical is not None]
     for begin, stop in sorted(runs):
+        listed += stop - begin
         if stop > end:
-            total += stop - max(begin, end)
+            union += stop - max(begin, end)
             end = stop
-    return total
+    return allocated - (listed - union)
 
 
 def drop_caches():
