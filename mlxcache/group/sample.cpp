@@ -1,5 +1,8 @@
 #include "mlxcache/group/sample.h"
 
+#include <array>
+#include <span>
+
 #include "mlxbase/format/hasher.h"
 
 namespace mlxcache::group {
@@ -12,7 +15,7 @@ std::vector<SampleRange> sample_ranges(std::uint64_t size) {
 }
 
 mlxbase::Result<mlxbase::Digest> sample(mlxbase::os::File& file, std::uint64_t size) {
-  std::array<std::byte, 3 * kSamplePiece> buffer;
+  std::array<std::byte, kSampleWhole> buffer;
   mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
   for (const auto& range : sample_ranges(size)) {
     const auto want = std::span(buffer).first(static_cast<std::size_t>(range.length));
