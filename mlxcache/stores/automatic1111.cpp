@@ -67,15 +67,20 @@ class Finder {
     const auto stat = context_.fs.stat(p, Follow::yes);
     return stat && stat->kind == FileKind::directory;
   }
+  /// The folder of an install, or of its data: models/, embeddings/, cache.json.
   void data_dir(const std::string& folder, std::string_view origin) {
-    add(path::join(folder, "models"), origin);
-    add(path::join(folder, "embeddings"), origin);
+    if (!is_folder(path::join(folder, "models"))) return;
+    add(folder, origin);
+    add_linked(path::join(folder, "models"));
   }
   void add(const std::string& folder, std::string_view origin) {
     for (const Root& root : roots_) {
       if (path::is_within(root.path, folder)) return;
     }
     add_root(context_, roots_, StoreKind::automatic1111, folder, origin);
+    add_linked(folder);
+  }
+  void add_linked(const std::string& folder) {
     for (const std::string& linked : linked_folders(context_, folder)) {
       add_root(context_, roots_, StoreKind::automatic1111, linked, "link in " + folder);
     }
@@ -92,7 +97,7 @@ struct Places {
 
 std::optional<Places> places_of(const Context& context, const std::string& root) {
   const auto has = [&](const std::string& p) { return context.fs.stat(p, Follow::yes).has_value(); };
-  if (has(path::join(root, "models", kCheckpoints))) return Places{root, path::join(root, "models", kCheckpoints)};
+  if (has(path::join(root, "models"))) return Places{root, path::join(root, "models", kCheckpoints)};
   if (has(path::join(root, kCheckpoints))) return Places{std::string(path::parent(root)), path::join(root, kCheckpoints)};
   if (path::file_name(root) == kCheckpoints) return Places{std::string(path::parent(path::parent(root))), root};
   return std::nullopt;
@@ -134,11 +139,12 @@ Listing list(const Context& context, const Root& root) {
     }
     return sidecar_claim(context, root, weight.path, weight.stat);
   };
-  if (places && places->data == root.path) {  // a whole install, given by --root: its code and pictures are not models
-    tree.enter = [&](const std::string& dir) {
-      return path::is_within(path::join(root.path, "models"), dir) || path::is_within(path::join(root.path, "embeddings"), dir);
-    };
-  }
+  const bool whole = places && places->data == root.path;
+  if (whole) tree.named_from = path::join(root.path, "models");
+  tree.enter = [&root, whole](const std::string& dir) {
+    const std::string_view below = path::relative_to(root.path, dir);
+    return !is_code_folder(path::file_name(dir)) && !(whole && (below == "outputs" || below == "output" || below == "log" || below == "tmp"));
+  };
   Listing listing = list_file_tree(context, root, tree);
   if (problem) listing.problems.push_back(std::move(*problem));
   return listing;

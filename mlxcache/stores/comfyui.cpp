@@ -80,12 +80,12 @@ std::vector<Root> discover(const Context& context) {
 Listing list(const Context& context, const Root& root) {
   FileTree tree;
   tree.claim = [&](const Found& weight) { return sidecar_claim(context, root, weight.path, weight.stat); };
-  if (is_install(context, root.path)) {  // given by --root: its code and outputs are not models
-    tree.named_from = path::join(root.path, "models");
-    tree.enter = [&tree](const std::string& dir) { return path::is_within(tree.named_from, dir); };
-  } else {
-    tree.enter = [](const std::string& dir) { return path::file_name(dir) != ".git"; };
-  }
+  const bool install = is_install(context, root.path);  // given by --root
+  if (install) tree.named_from = path::join(root.path, "models");
+  tree.enter = [&root, install](const std::string& dir) {
+    const std::string_view below = path::relative_to(root.path, dir);
+    return !is_code_folder(path::file_name(dir)) && !(install && (below == "output" || below == "input" || below == "temp" || below == "user"));
+  };
   return list_file_tree(context, root, tree);
 }
 

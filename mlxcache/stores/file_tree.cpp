@@ -82,7 +82,7 @@ class Lister {
            !is_staging_name(path::file_name(f.path));
   }
 
-  /// The model whose name is that path below the root.
+  /// The model whose name is that path below the root, or below where names begin.
   std::uint32_t model(std::string_view p) {
     const auto [it, added] = models_.try_emplace(std::string(p), 0);
     if (added) {
@@ -100,8 +100,8 @@ class Lister {
     if (known != by_stem_.end() && is_split_part(f.path)) {
       builder_.join(known->second, e);
     } else {
-      const std::string name = is_split_part(f.path) ? key : f.path;
-      const std::uint32_t m = model(name);
+      const bool taken = known != by_stem_.end() || models_.contains(key);  // x.ckpt beside x.safetensors keeps its ending
+      const std::uint32_t m = model(taken ? f.path : key);
       by_stem_.emplace(key, m);
       builder_.join(m, e);
     }
@@ -156,6 +156,11 @@ bool is_image_weight(std::string_view file_name) {
                                                                 ".sft",         ".gguf", ".onnx", ".onnx_data", ".onnx.data", ".ort"};
   const std::string name = lower(path::file_name(file_name));
   return std::any_of(kEndings.begin(), kEndings.end(), [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+bool is_code_folder(std::string_view name) {
+  static constexpr std::array<std::string_view, 7> kNames = {".git", ".venv", "venv", "__pycache__", "node_modules", "python_embeded", "site-packages"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
 Listing list_file_tree(const Context& context, const Root& root, const FileTree& tree) { return Lister(context, root, tree).run(); }

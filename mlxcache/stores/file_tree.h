@@ -1,5 +1,5 @@
 #pragma once
-// Trees where one weight file is one model, named by its path below the root, with companions of the same stem beside it; folders
+// Trees where one weight file is one model, named by its path below the root without ending, with companions of the same stem beside it; folders
 // with a model's own index (diffusers, transformers) are one model. ComfyUI, AUTOMATIC1111 and others keep such trees.
 #include <functional>
 #include <optional>
@@ -24,6 +24,9 @@ struct FileTree {
   /// Which folders to go into; all if empty.
   std::function<bool(const std::string& dir)> enter;
 };
+
+/// Environments, caches of interpreters and version control, which a checkout of a tool holds in tens of thousands of files.
+bool is_code_folder(std::string_view name);
 
 /// Walks the root and fills the listing: weights and folder models as payloads, the rest as metadata. A link to a weight file is part of a
 /// model, too; a link to a folder stays a link and is not followed.

@@ -65,7 +65,7 @@ mlxbase::Result<std::vector<Record>> read_registry(const Context& context, const
 
 std::string models_dir(const Context& context, const std::string& home) {
   constexpr std::uint64_t kLimit = 1 << 20;
-  const auto text = mlxbase::os::read_small_file(context.fs, path::join(home, "invokeai.yaml"), kLimit);
+  const auto text = read_metadata(context, home, path::join(home, "invokeai.yaml"), kLimit);
   if (text) {
     if (const auto config = mlxbase::yaml::parse(*text)) {
       std::string dir = (*config)["models_dir"].string();

@@ -59,7 +59,7 @@ Listing list(const Context& context, const Root& root) {
   for (const auto& [id, version] : versions) {
     if (version.files.empty()) continue;
     catalog::Model model;
-    model.id = id.first;
+    model.id = path::join(id.first, id.second);
     model.revision = id.second;
     model.incomplete = !version.whole || version.downloading;
     const std::uint32_t m = builder.model(std::move(model));

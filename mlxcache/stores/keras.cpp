@@ -38,7 +38,7 @@ Listing list(const Context& context, const Root& root) {
       continue;
     }
     // A file, or an archive's folder.
-    const std::string id(below.substr(0, slash));
+    const std::string id(slash == std::string_view::npos ? path::stem(below) : below.substr(0, slash));
     const auto [it, added] = models.try_emplace(id, 0);
     if (added) {
       catalog::Model model;

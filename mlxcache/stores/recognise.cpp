@@ -5,6 +5,7 @@
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/adapter.h"
+#include "mlxcache/stores/whisper_digests.h"
 
 namespace mlxcache::stores {
 namespace {
@@ -123,6 +124,36 @@ bool is_modelscope(const Folder& f) {
 
 bool is_invokeai(const Folder& f) { return f.has_folder("models") && is_file(f.fs, path::join(f.path, "databases", "invokeai.db")); }
 
+bool is_comfyui(const Folder& f) {
+  return (f.has_file("folder_paths.py") && f.has_folder("models")) || (f.has_folder("checkpoints") && f.has_folder("loras") && f.has_folder("vae"));
+}
+
+bool is_automatic1111(const Folder& f) {
+  return (f.has_file("webui.py") && f.has_folder("models")) || f.has_folder("Stable-diffusion") ||
+         (f.has_folder("models") && is_folder(f.fs, path::join(f.path, "models", "Stable-diffusion")));
+}
+
+bool is_draw_things(const Folder& f) {
+  return f.find([](std::string_view name) { return name.ends_with(".ckpt-tensordata"); }) != nullptr;
+}
+
+bool is_openai_whisper(const Folder& f) {
+  return f.find([](std::string_view name) { return openai_whisper_digest(name).has_value(); }) != nullptr;
+}
+
+bool is_whisper_cpp(const Folder& f) {
+  return f.find([](std::string_view name) { return name.starts_with("ggml-") && name.ends_with(".bin"); }) != nullptr;
+}
+
+bool is_torch_hub(const Folder& f) { return f.has_folder("checkpoints") && f.has_file("trusted_list"); }
+
+bool is_tf_hub(const Folder& f) {
+  constexpr std::string_view kDescriptor = ".descriptor.txt";
+  return f.find([&](std::string_view name) {
+    return name.ends_with(kDescriptor) && mlxbase::Digest::parse(mlxbase::Algorithm::sha1, name.substr(0, name.size() - kDescriptor.size()));
+  }) != nullptr;
+}
+
 /// One way to know a store by what lies in it. Only marks that no other tool leaves: a folder of .gguf files stays loose.
 struct Mark {
   StoreKind kind;
@@ -138,6 +169,13 @@ constexpr Mark kMarks[] = {
     {StoreKind::llama_cpp, &is_llama_cpp_flat},
     {StoreKind::modelscope, &is_modelscope},
     {StoreKind::invokeai, &is_invokeai},
+    {StoreKind::automatic1111, &is_automatic1111},
+    {StoreKind::torch_hub, &is_torch_hub},
+    {StoreKind::comfyui, &is_comfyui},
+    {StoreKind::draw_things, &is_draw_things},
+    {StoreKind::openai_whisper, &is_openai_whisper},
+    {StoreKind::whisper_cpp, &is_whisper_cpp},
+    {StoreKind::tf_hub, &is_tf_hub},
 };
 
 }  // namespace

@@ -29,6 +29,8 @@ std::vector<Root> discover(const Context& context) {
   const auto cache = environment.get_nonempty("TFHUB_CACHE_DIR");
   add_root(context, out, StoreKind::tf_hub, cache ? environment.absolute(environment.expand(*cache)) : path::join(environment.temp_directory, "tfhub_modules"),
            cache ? "TFHUB_CACHE_DIR" : "default");
+  // Where people who want to keep their modules let the variable point to, in a shell that we may not be started from.
+  add_root(context, out, StoreKind::tf_hub, path::join(xdg_cache(environment), "tfhub_modules"), "usual place");
   return out;
 }
 

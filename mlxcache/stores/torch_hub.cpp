@@ -43,7 +43,7 @@ Listing list(const Context& context, const Root& root) {
     }
     if (entry.role == Role::payload) entry.claim = prefix_in_name(path::file_name(f.path));
     catalog::Model model;
-    model.id = path::relative_to(weights, f.path);
+    model.id = path::relative_to(weights, path::join(path::parent(f.path), path::stem(f.path)));
     builder.join(builder.model(std::move(model)), e);
   }
   return builder.finish();
