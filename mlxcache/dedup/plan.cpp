@@ -57,7 +57,8 @@ class Planner {
   void plan_pool(const Group& group, std::vector<Copy> copies);
   bool open_and_ask(Copy& copy);
   std::size_t choose_source(const std::vector<Copy>& copies, Method method) const;
-  bool may_become_target(const Copy& copy, const Copy& source, Method method);
+  bool chosen(const Copy& copy, Method method) const;
+  std::optional<std::string> why_not(const Copy& copy, const Copy& source, Method method) const;
   void add_shared_extents(const Group& group, const std::vector<Copy>& copies, std::size_t source, std::vector<std::size_t> targets, Method method);
   void add_replacements(const Group& group, const Copy& source, const Copy& target, Method method);
   void add_action(const Group& group, const Copy& source, const Copy& target, std::size_t name, Method method, std::uint64_t bytes);
@@ -142,21 +143,29 @@ bool Planner::open_and_ask(Copy& copy) {
   return true;
 }
 
-/// The copy whose bytes stay. First those that we may not change, then the one the stores rely on most.
+/// The copy whose bytes stay: the one that lets most be freed, which makes those that must not be changed the source. Among equals
+/// the one that the stores rely on most.
 std::size_t Planner::choose_source(const std::vector<Copy>& copies, Method method) const {
-  const std::uint32_t uid = context_.environment.uid;
-  const auto rank = [&](const Copy& c) {
+  const auto rank = [&](std::size_t candidate) {
+    const Copy& c = copies[candidate];
     const Inode& inode = inventory_.inodes[c.inode];
-    const bool fixed_by_choice = method == Method::dedupe ? !c.some_name_selected : !c.every_name_selected;
-    const bool foreign = uid != 0 && inode.stat.uid != uid;
-    const bool tolerates_hard_links = method != Method::hard_link || c.links.hard_link;
+    std::uint64_t frees = 0;
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+      if (i == candidate || why_not(copies[i], c, method)) continue;
+      const Inode& other = inventory_.inodes[copies[i].inode];
+      frees += other.sharing_known ? other.private_bytes : other.stat.allocated_bytes;
+    }
     // More names and more already shared bytes: fewer changes. Oldest first: the least surprising original.
-    return std::make_tuple(!tolerates_hard_links, !fixed_by_choice, !foreign, c.orphan, c.model_incomplete, !c.claim_checked,
-                           ~inode.shared_bytes, ~std::uint64_t{inode.stat.links}, inode.stat.mtime_ns, c.names.front()->path);
+    return std::make_tuple(~frees, c.orphan, c.model_incomplete, !c.claim_checked, ~inode.shared_bytes, ~std::uint64_t{inode.stat.links},
+                           inode.stat.mtime_ns, c.names.front()->path);
   };
+  // Weighing each against all others is quadratic: thousands of equal small files need no best of all.
+  constexpr std::size_t kWeighed = 64;
   std::size_t best = 0;
-  for (std::size_t i = 1; i < copies.size(); ++i) {
-    if (rank(copies[i]) < rank(copies[best])) best = i;
+  auto best_rank = rank(0);
+  for (std::size_t i = 1; i < std::min(copies.size(), kWeighed); ++i) {
+    auto r = rank(i);
+    if (r < best_rank) best = i, best_rank = std::move(r);
   }
   return best;
 }
@@ -168,46 +177,53 @@ std::string refusal(const Copy& copy, std::string_view what) {
   return fmt::format("no {}: {}", what, why);
 }
 
-bool Planner::may_become_target(const Copy& copy, const Copy& source, Method method) {
+bool Planner::chosen(const Copy& copy, Method method) const {
+  return method == Method::dedupe ? copy.some_name_selected : copy.every_name_selected;
+}
+
+/// Why `copy` may not take the bytes of `source`; nothing if it may. An empty reason needs no word to the person.
+std::optional<std::string> Planner::why_not(const Copy& copy, const Copy& source, Method method) const {
   const Inode& inode = inventory_.inodes[copy.inode];
   const bool in_place = method == Method::dedupe;
-  if (in_place ? !copy.some_name_selected : !copy.every_name_selected) {
+  if (!chosen(copy, method)) {
     // Not chosen by --store or --model: no word about it, unless one of several names was.
-    if (copy.some_name_selected) skip(copy, "another name of it is outside what --store and --model chose");
-    return false;
+    return copy.some_name_selected ? "another name of it is outside what --store and --model chose" : "";
   }
-  if (copy.orphan) return skip(copy, "no model refers to it (an orphan): removing it frees more than sharing"), false;
-  if (inode.stat.immutable) return skip(copy, "it is marked immutable"), false;
-  if (inode.stat.dataless) return skip(copy, "it is a cloud placeholder: reading it would download it"), false;
-  if (copy.model_incomplete && !in_place) return skip(copy, "its model is incomplete: a download may be running"), false;
+  if (copy.orphan) return "no model refers to it (an orphan): removing it frees more than sharing";
+  if (inode.stat.immutable) return "it is marked immutable";
+  if (inode.stat.dataless) return "it is a cloud placeholder: reading it would download it";
+  if (copy.model_incomplete && !in_place) return "its model is incomplete: a download may be running";
 
   switch (method) {
     case Method::dedupe:
     case Method::clone:
-      if (!copy.links.reflink) return skip(copy, refusal(copy, "sharing of extents")), false;
+      if (!copy.links.reflink) return refusal(copy, "sharing of extents");
       break;
     case Method::hard_link: {
-      if (!copy.links.hard_link) return skip(copy, refusal(copy, "hard link")), false;
-      if (!source.links.hard_link) return skip(copy, fmt::format("its twin {} takes no hard link: {}", mlxbase::printable(source.names.front()->path), refusal(source, "hard link"))), false;
-      const auto& from = inventory_.inodes[source.inode].stat;
-      if (copy.keeps_mtime && from.mtime_ns > inode.stat.mtime_ns) {
-        return skip(copy, "its tool compares modification times, and a hard link would carry a later one"), false;
+      if (!copy.links.hard_link) return refusal(copy, "hard link");
+      if (!source.links.hard_link) {
+        return fmt::format("its twin {} takes no hard link: {}", mlxbase::printable(source.names.front()->path), refusal(source, "hard link"));
+      }
+      if (copy.keeps_mtime && inventory_.inodes[source.inode].stat.mtime_ns > inode.stat.mtime_ns) {
+        return "its tool compares modification times, and a hard link would carry a later one";
       }
       break;
     }
     case Method::symlink:
-      if (!copy.links.symlink) return skip(copy, refusal(copy, "symlink")), false;
+      if (!copy.links.symlink) return refusal(copy, "symlink");
+      // The tool that keeps an orphan may delete it any day.
+      if (source.orphan) return "its only twin is an orphan, which its tool may delete";
       break;
   }
 
   const std::uint32_t uid = context_.environment.uid;
   if (in_place && uid != 0 && inode.stat.uid != uid && (inode.stat.mode & 022U) == 0) {
-    return skip(copy, fmt::format("it belongs to another user (uid {}), and so does its twin or the twin was needed elsewhere: run as that user or as root", inode.stat.uid)), false;
+    return fmt::format("it belongs to another user (uid {}): run as that user or as root", inode.stat.uid);
   }
   if (!in_place && inode.stat.links > copy.names.size()) {
-    return skip(copy, fmt::format("it has {} more name(s) outside the scanned stores: replacing the known ones frees nothing", inode.stat.links - copy.names.size())), false;
+    return fmt::format("it has {} more name(s) outside the scanned stores: replacing the known ones frees nothing", inode.stat.links - copy.names.size());
   }
-  return true;
+  return std::nullopt;
 }
 
 std::vector<std::string> Planner::merges(const Copy& source, const Copy& target, Method method) {
@@ -313,7 +329,7 @@ void Planner::plan_pool(const Group& group, std::vector<Copy> copies) {
   const std::string where = facts.mount_point.empty() ? "this volume" : fmt::format("{} ({})", facts.mount_point, facts.type);
 
   std::optional<Method> method;
-  std::string why_not;
+  std::string cannot;
   const std::optional<Method> reflink = facts.dedupe.value_or(false)  ? std::optional(Method::dedupe)
                                         : facts.clone.value_or(false) ? std::optional(Method::clone)
                                                                       : std::nullopt;
@@ -321,24 +337,24 @@ void Planner::plan_pool(const Group& group, std::vector<Copy> copies) {
   switch (options_.method) {
     case MethodChoice::automatic:
       method = reflink ? reflink : hard_links ? std::optional(Method::hard_link) : std::nullopt;
-      why_not = fmt::format("{} can neither share extents nor hard link", where);
+      cannot = fmt::format("{} can neither share extents nor hard link", where);
       break;
     case MethodChoice::reflink:
       method = reflink;
-      why_not = fmt::format("{} cannot share extents between files", where);
+      cannot = fmt::format("{} cannot share extents between files", where);
       break;
     case MethodChoice::hard_link:
       if (hard_links) method = Method::hard_link;
-      why_not = fmt::format("{} cannot hard link", where);
+      cannot = fmt::format("{} cannot hard link", where);
       break;
     case MethodChoice::symlink:
       if (facts.symlinks.value_or(false)) method = Method::symlink;
-      why_not = fmt::format("{} has no symlinks", where);
+      cannot = fmt::format("{} has no symlinks", where);
       break;
   }
   if (!facts.why_not_probed.empty()) {
     method.reset();
-    why_not = fmt::format("what {} can do could not be tried: {}", where, facts.why_not_probed);
+    cannot = fmt::format("what {} can do could not be tried: {}", where, facts.why_not_probed);
   }
 
   std::erase_if(copies, [&](Copy& c) { return !open_and_ask(c); });
@@ -347,10 +363,11 @@ void Planner::plan_pool(const Group& group, std::vector<Copy> copies) {
   std::vector<std::size_t> targets;
   for (std::size_t i = 0; i < copies.size(); ++i) {
     if (i == source) continue;
-    if (!method) {
-      if (copies[i].some_name_selected) skip(copies[i], why_not);
-    } else if (may_become_target(copies[i], copies[source], *method)) {
+    const auto reason = method ? why_not(copies[i], copies[source], *method) : copies[i].some_name_selected ? std::optional(cannot) : std::optional<std::string>("");
+    if (!reason) {
       targets.push_back(i);
+    } else if (!reason->empty()) {
+      skip(copies[i], *reason);
     }
   }
   if (!method || targets.empty()) return;

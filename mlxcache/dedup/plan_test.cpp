@@ -173,9 +173,7 @@ TEST_F(DedupPlan, NeverHardLinksWhatItsToolWritesInPlace) {
 TEST_F(DedupPlan, NamesOutsideTheStoresMeanThatNothingWouldBeFreed) {
   const auto a = store(StoreKind::hf_hub), b = store(StoreKind::lm_studio);
   const auto one = write(a, "one"), two = write(b, "two");
-  std::filesystem::create_hard_link(two, home_ + "/elsewhere");
-  std::filesystem::create_hard_link(one, home_ + "/elsewhere1");
-  std::filesystem::create_hard_link(one, home_ + "/elsewhere2");
+  for (const auto& [file, name] : {std::pair(two, "/x"), std::pair(one, "/y")}) std::filesystem::create_hard_link(file, home_ + name);
   add(a, one);
   add(b, two);
   const auto p = plan();
@@ -239,13 +237,31 @@ TEST_F(DedupPlan, RefusesAModelThatNoStoreHas) {
 
 TEST_F(DedupPlan, AnOrphanGivesItsBytesButIsNotReplaced) {
   const auto a = store(StoreKind::ollama), b = store(StoreKind::lm_studio);
-  add(a, write(a, "orphan")).role = catalog::Role::orphan;
+  const auto orphan = write(a, "orphan"), other = write(a, "other");
+  add(a, orphan).role = catalog::Role::orphan;
+  add(a, other).role = catalog::Role::orphan;
   add(b, write(b, "two"));
   const auto p = plan();
   ASSERT_TRUE(p);
-  EXPECT_TRUE(p->actions.empty());
+  ASSERT_EQ(p->actions.size(), 1U);
+  EXPECT_EQ(p->actions[0].source, orphan);
+  EXPECT_THAT(p->actions[0].target, HasSubstr("two"));
   ASSERT_EQ(p->skipped.size(), 1U);
+  EXPECT_EQ(p->skipped[0].path, other);
   EXPECT_THAT(p->skipped[0].reason, HasSubstr("orphan"));
+}
+
+TEST_F(DedupPlan, WhatMustNotBeReplacedBecomesTheSource) {
+  const auto a = store(StoreKind::hf_hub), b = store(StoreKind::lm_studio);
+  const auto one = write(a, "one");
+  add(a, one).model = 0;
+  inventory_.listings[a].models.push_back({.id = "m", .revision = {}, .format = {}, .incomplete = true, .entries = {0}});
+  add(b, write(b, "two"));
+  const auto p = plan();
+  ASSERT_TRUE(p);
+  EXPECT_TRUE(p->skipped.empty());
+  ASSERT_EQ(p->actions.size(), 1U);
+  EXPECT_EQ(p->actions[0].source, one) << "its model is being downloaded: it stays as it is";
 }
 
 TEST_F(DedupPlan, LeavesAFileAloneThatIsOpenForWriting) {
@@ -267,17 +283,28 @@ TEST_F(DedupPlan, LeavesAFileAloneThatIsOpenForWriting) {
 TEST_F(DedupPlan, AnMtimeRuleForbidsALaterTime) {
   const auto a = store(StoreKind::lm_studio), b = store(StoreKind::automatic1111);
   const auto one = write(a, "one"), two = write(b, "two");
-  std::filesystem::create_hard_link(one, home_ + "/store0/again");  // more names: stays the source
+  std::filesystem::create_hard_link(one, home_ + "/elsewhere");  // so it cannot take the other's bytes instead
   const timespec later[2] = {{2'000'000'000, 0}, {2'000'000'000, 0}};
   ::utimensat(AT_FDCWD, one.c_str(), later, 0);
   add(a, one);
-  add(a, home_ + "/store0/again");
   add(b, two);
   const auto p = plan();
   ASSERT_TRUE(p);
   EXPECT_TRUE(p->actions.empty());
   ASSERT_EQ(p->skipped.size(), 1U);
-  EXPECT_THAT(p->skipped[0].reason, HasSubstr("modification times"));
+}
+
+TEST_F(DedupPlan, AnMtimeRuleMakesTheEarlierFileTheSource) {
+  const auto a = store(StoreKind::lm_studio), b = store(StoreKind::automatic1111);
+  const auto one = write(a, "one"), two = write(b, "two");
+  const timespec later[2] = {{2'000'000'000, 0}, {2'000'000'000, 0}};
+  ::utimensat(AT_FDCWD, one.c_str(), later, 0);
+  add(a, one);
+  add(b, two);
+  const auto p = plan();
+  ASSERT_TRUE(p);
+  ASSERT_EQ(p->actions.size(), 1U);
+  EXPECT_EQ(p->actions[0].source, two);
 }
 
 TEST_F(DedupPlan, SymlinksOnlyWhenAskedForAndWhereTheStoreTakesThem) {
@@ -293,9 +320,11 @@ TEST_F(DedupPlan, SymlinksOnlyWhenAskedForAndWhereTheStoreTakesThem) {
   EXPECT_EQ(none->skipped.size(), 2U);
   const auto asked = plan({.method = MethodChoice::symlink});
   ASSERT_TRUE(asked);
-  ASSERT_EQ(asked->actions.size(), 1U);
-  EXPECT_EQ(asked->actions[0].method, Method::symlink);
-  EXPECT_THAT(asked->actions[0].target, HasSubstr("two"));
+  ASSERT_EQ(asked->actions.size(), 2U);
+  for (const Action& action : asked->actions) {
+    EXPECT_EQ(action.method, Method::symlink);
+    EXPECT_THAT(action.source, HasSubstr("three")) << "Docker's files must stay files";
+  }
   EXPECT_TRUE(asked->merges_metadata) << "a symlink is asked about first";
 }
 
