@@ -56,7 +56,7 @@ bool is_repo_id(std::string_view id) {
 
 std::optional<Repo> parse_repo_folder(std::string_view name) {
   const auto cut = name.find(kSeparator);
-  if (cut == std::string_view::npos) return std::nullopt;
+  if (cut == std::string_view::npos || name.contains('/')) return std::nullopt;
   const std::string_view type = name.substr(0, cut);
   if (std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) return std::nullopt;
   std::string id(name.substr(cut + kSeparator.size()));
