@@ -110,6 +110,8 @@ class File {
   /// Tells the kernel that the file will be read once from front to back (read-ahead); `done` that its pages may go.
   virtual void advise_sequential() {}
   virtual void advise_done(std::uint64_t /*offset*/, std::uint64_t /*length*/) {}
+  /// Whether the byte at `offset` can be read without waiting for the device. False where that cannot be told: a hint only.
+  virtual bool in_cache(std::uint64_t /*offset*/) { return false; }
   /// The descriptor, for calls that need one; -1 for a fake.
   virtual int descriptor() const { return -1; }
 };

@@ -42,6 +42,8 @@ Result<std::unique_ptr<WriteGuard>> guard_against_writers(int fd, const std::str
 void describe_volume(const std::string& dir, VolumeFacts& facts);
 
 void advise_sequential(int fd);
+/// preadv2(RWF_NOWAIT); always false on macOS.
+bool in_cache(int fd, std::uint64_t offset);
 void advise_done(int fd, std::uint64_t offset, std::uint64_t length);
 
 }  // namespace mlxbase::os::native

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -321,6 +322,12 @@ void describe_volume(const std::string& dir, VolumeFacts& facts) {
     at = up;
   }
   facts.mount_point = at;
+}
+
+bool in_cache(int fd, std::uint64_t offset) {
+  char byte = 0;
+  const iovec one{.iov_base = &byte, .iov_len = 1};
+  return ::preadv2(fd, &one, 1, static_cast<off_t>(offset), RWF_NOWAIT) == 1;
 }
 
 void advise_sequential(int fd) { ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }

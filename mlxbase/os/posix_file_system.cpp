@@ -156,6 +156,7 @@ class PosixFile final : public File {
 
   void advise_sequential() override { native::advise_sequential(fd_.get()); }
   void advise_done(std::uint64_t offset, std::uint64_t length) override { native::advise_done(fd_.get(), offset, length); }
+  bool in_cache(std::uint64_t offset) override { return native::in_cache(fd_.get(), offset); }
   int descriptor() const override { return fd_.get(); }
 
  private:

@@ -33,7 +33,7 @@ constexpr const char* kFileName = "catalog.sqlite";
 constexpr const char* kSchema =
     "CREATE TABLE measured("
     " device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,"
-    " sample BLOB, sha256 BLOB, git_sha1 BLOB, sha1 BLOB, blake3 BLOB, md5 BLOB,"
+    " sample BLOB, sha256 BLOB, git_sha1 BLOB, sha1 BLOB, blake3 BLOB, md5 BLOB, twin BLOB,"
     " verified_at_ns INTEGER NOT NULL, seen_day INTEGER NOT NULL, sum INTEGER NOT NULL,"
     " PRIMARY KEY(device, inode)) WITHOUT ROWID;";
 
@@ -48,6 +48,7 @@ struct Row {
   Fingerprint of;
   std::optional<Digest> sample;
   Digests digests;
+  std::optional<Digest> twin;
   std::int64_t verified_at_ns = 0;
 
   /// Guards against rot: a row whose sum is wrong is as good as missing. (FNV-1a, 64 bits; not against an attacker, who
@@ -69,11 +70,12 @@ struct Row {
     };
     mix_digest(sample);
     for (const auto& d : digests) mix_digest(d);
+    mix_digest(twin);
     return std::bit_cast<std::int64_t>(h);
   }
 
   Measured measured() const {
-    Measured m{.of = of, .sample = sample, .digests = {}, .verified_at_ns = verified_at_ns};
+    Measured m{.of = of, .sample = sample, .digests = {}, .twin = twin, .verified_at_ns = verified_at_ns};
     for (const auto& d : digests) {
       if (d) m.digests.push_back(*d);
     }
@@ -82,7 +84,7 @@ struct Row {
 };
 
 Row row_of(const Measured& m) {
-  Row row{.of = m.of, .sample = m.sample, .digests = {}, .verified_at_ns = m.verified_at_ns};
+  Row row{.of = m.of, .sample = m.sample, .digests = {}, .twin = m.twin, .verified_at_ns = m.verified_at_ns};
   for (const Digest& d : m.digests) {
     const auto at = std::find(kAlgorithms.begin(), kAlgorithms.end(), d.algorithm());
     if (at != kAlgorithms.end()) row.digests[static_cast<std::size_t>(at - kAlgorithms.begin())] = d;
@@ -90,13 +92,23 @@ Row row_of(const Measured& m) {
   return row;
 }
 
-constexpr const char* kColumns = "size, mtime_ns, ctime_ns, sample, sha256, git_sha1, sha1, blake3, md5, verified_at_ns, sum, seen_day";
-constexpr int kSeenColumn = 11;
+/// Equal times but other bytes: the medium rotted, or somebody set the times back. Then the older row is of no use.
+bool contradict(const Row& a, const Row& b) {
+  for (std::size_t i = 0; i < a.digests.size(); ++i) {
+    if (a.digests[i] && b.digests[i] && *a.digests[i] != *b.digests[i]) return true;
+  }
+  return a.sample && b.sample && *a.sample != *b.sample;
+}
+
+constexpr const char* kColumns = "size, mtime_ns, ctime_ns, sample, sha256, git_sha1, sha1, blake3, md5, twin, verified_at_ns, sum, seen_day";
+constexpr std::size_t kMarkBytes = 32;
+constexpr int kSeenColumn = 12;
 
 Result<std::optional<Digest>> digest_at(const sql::Statement& s, int column, Algorithm algorithm) {
   if (s.is_null(column)) return std::optional<Digest>{};
   const auto bytes = s.blob(column);
-  if (bytes.size() != mlxbase::digest_size(algorithm)) return mlxbase::fail(Code::corrupt, "a digest of the wrong length");
+  const std::size_t want = algorithm == Algorithm::none ? kMarkBytes : mlxbase::digest_size(algorithm);
+  if (bytes.size() != want) return mlxbase::fail(Code::corrupt, "a digest of the wrong length");
   return std::optional<Digest>(Digest(algorithm, bytes));
 }
 
@@ -112,8 +124,11 @@ std::optional<Row> read_row(const sql::Statement& s, os::FileId id) {
     if (!digest) return std::nullopt;
     row.digests[i] = *digest;
   }
-  row.verified_at_ns = s.i64(9);
-  if (row.sum() != s.i64(10)) return std::nullopt;
+  auto twin = digest_at(s, 9, Algorithm::none);
+  if (!twin) return std::nullopt;
+  row.twin = *twin;
+  row.verified_at_ns = s.i64(10);
+  if (row.sum() != s.i64(11)) return std::nullopt;
   return row;
 }
 
@@ -192,7 +207,7 @@ Status Catalog::Impl::prepare() {
   prepared.emplace(Prepared{
       .select = TRY(db->prepare(fmt::format("SELECT {} FROM measured WHERE device=?1 AND inode=?2", kColumns))),
       .touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2")),
-      .put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")),
+      .put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)")),
   });
   return {};
 }
@@ -219,9 +234,10 @@ Status Catalog::Impl::put(const Row& row) {
   const auto bind_digest = [&s](int at, const std::optional<Digest>& d) { return d ? s.bind(at, d->bytes()) : s.bind_null(at); };
   TRY(bind_digest(6, row.sample));
   for (std::size_t i = 0; i < kAlgorithms.size(); ++i) TRY(bind_digest(7 + static_cast<int>(i), row.digests[i]));
-  TRY(s.bind(12, row.verified_at_ns));
-  TRY(s.bind(13, today));
-  TRY(s.bind(14, row.sum()));
+  TRY(bind_digest(12, row.twin));
+  TRY(s.bind(13, row.verified_at_ns));
+  TRY(s.bind(14, today));
+  TRY(s.bind(15, row.sum()));
   return s.run();
 }
 
@@ -278,8 +294,9 @@ Status Catalog::Impl::remember(std::span<const Measured> files) {
   for (const Measured& m : files) {
     Row row = row_of(m);
     // What another run measured of the same state stays, where this one measured nothing.
-    if (const auto known = TRY(get(m.of.id, nullptr)); known && known->of == m.of) {
+    if (const auto known = TRY(get(m.of.id, nullptr)); known && known->of == m.of && !contradict(row, *known)) {
       if (!row.sample) row.sample = known->sample;
+      if (!row.twin) row.twin = known->twin;
       for (std::size_t i = 0; i < row.digests.size(); ++i) {
         if (!row.digests[i]) row.digests[i] = known->digests[i];
       }

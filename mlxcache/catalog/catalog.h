@@ -27,6 +27,7 @@ struct Measured {
   Fingerprint of;
   std::optional<mlxbase::Digest> sample;  // sha256 over the sampled ranges (group/sample.h says which)
   std::vector<mlxbase::Digest> digests;   // full digests, one an algorithm
+  std::optional<mlxbase::Digest> twin;    // a mark of 32 bytes (algorithm none): equal marks, equal bytes; unequal ones say nothing
   std::int64_t verified_at_ns = 0;        // when a full digest was last measured from the bytes
 };
 

@@ -33,6 +33,7 @@ struct Inode {
 enum class Evidence : std::uint8_t {
   claimed,   // equal size and equal digest claims of the stores; bytes not compared by us
   measured,  // equal SHA-256, measured (or one measured and one claimed)
+  compared,  // compared byte by byte by us; the group's digest is the claim of one of them
 };
 
 /// Inodes whose bytes are equal, as far as `evidence` goes. At least two inodes.

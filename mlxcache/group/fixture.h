@@ -13,6 +13,7 @@
 #include "mlxbase/core/bytes.h"
 #include "mlxbase/core/clock.h"
 #include "mlxbase/format/hasher.h"
+#include "mlxbase/testing/hooked_file_system.h"
 #include "mlxcache/group/group.h"
 #include "mlxcache/group/inodes.h"
 
@@ -24,6 +25,43 @@ class LaterClock final : public mlxbase::Clock {
   std::int64_t ahead_ns = std::int64_t{60} * 1'000'000'000;
   std::int64_t wall_ns() override { return mlxbase::system_clock().wall_ns() + ahead_ns; }
   std::int64_t steady_ns() override { return mlxbase::system_clock().steady_ns(); }
+};
+
+/// The real disk, as if nothing of it were in the cache (what HookedFileSystem's files say).
+class ColdFileSystem final : public mlxbase::testing::HookedFileSystem {
+ public:
+  ColdFileSystem() : HookedFileSystem(mlxbase::os::real_file_system()) {}
+};
+
+/// The real disk, as if all of it were in the cache.
+class WarmFileSystem final : public mlxbase::testing::HookedFileSystem {
+ public:
+  WarmFileSystem() : HookedFileSystem(mlxbase::os::real_file_system()) {}
+  mlxbase::Result<std::unique_ptr<mlxbase::os::File>> open_read(const std::string& path, mlxbase::os::Follow follow) override {
+    auto inner = TRY(mlxbase::os::real_file_system().open_read(path, follow));
+    return std::make_unique<WarmFile>(std::move(inner));
+  }
+
+ private:
+  class WarmFile final : public mlxbase::os::File {
+   public:
+    explicit WarmFile(std::unique_ptr<mlxbase::os::File> inner) : inner_(std::move(inner)) {}
+    mlxbase::Result<std::size_t> pread(std::uint64_t offset, std::span<std::byte> out) override { return inner_->pread(offset, out); }
+    mlxbase::Status pwrite(std::uint64_t, std::span<const std::byte>) override { return refuse(); }
+    mlxbase::Status truncate(std::uint64_t) override { return refuse(); }
+    mlxbase::Status sync() override { return refuse(); }
+    mlxbase::Result<mlxbase::os::FileStat> stat() override { return inner_->stat(); }
+    mlxbase::Result<mlxbase::os::Metadata> metadata() override { return inner_->metadata(); }
+    mlxbase::Result<std::vector<std::string>> set_metadata(const mlxbase::os::Metadata&) override { return std::vector<std::string>{}; }
+    mlxbase::Result<std::vector<mlxbase::os::Extent>> extents() override { return inner_->extents(); }
+    mlxbase::Result<mlxbase::os::Sharing> sharing() override { return inner_->sharing(); }
+    mlxbase::Result<std::vector<mlxbase::os::Extent>> data_runs() override { return inner_->data_runs(); }
+    bool in_cache(std::uint64_t) override { return true; }
+
+   private:
+    static mlxbase::Status refuse() { return mlxbase::fail(mlxbase::Code::invalid, "a search for duplicates writes nothing"); }
+    std::unique_ptr<mlxbase::os::File> inner_;
+  };
 };
 
 class GroupFixture : public testing::Test {
@@ -104,7 +142,7 @@ class GroupFixture : public testing::Test {
 
   std::string dir;
   LaterClock clock;
-  Options options;
+  Options options{.workers = 2};
   catalog::Catalog catalog = catalog::Catalog::in_memory().value();
 };
 

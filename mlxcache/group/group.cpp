@@ -6,8 +6,10 @@
 #include <mutex>
 #include <numeric>
 
+#include "mlxbase/core/bytes.h"
 #include "mlxbase/core/parallel.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/format/hasher.h"
 #include "mlxcache/group/inodes.h"
 #include "mlxcache/group/knowledge.h"
 #include "mlxcache/group/measure.h"
@@ -46,6 +48,7 @@ struct Candidate {
   std::uint32_t inode = 0;
   Knowledge knowledge;
   std::optional<Digest> sample;
+  std::optional<Digest> twin;  // candidates with equal marks were compared and are equal
   bool fresh = false;    // too young to be remembered
   bool touched = false;  // measured in this run: the catalog does not have it yet
 };
@@ -134,6 +137,7 @@ class Grouper {
       c.knowledge.settle();
       if (!known[i]) continue;
       c.sample = known[i]->sample;
+      c.twin = known[i]->twin;
       for (const Digest& digest : known[i]->digests) learn(c, digest);
     }
     return {};
@@ -158,7 +162,7 @@ class Grouper {
   }
 
   /// Measured digests join first, claims after them: a claim that lies then meets the contradiction and is left alone.
-  static std::vector<Node> joined(std::vector<Node> nodes) {
+  std::vector<Node> joined(std::vector<Node> nodes) const {
     struct Tie {
       bool claimed;
       const Digest* digest;
@@ -170,6 +174,9 @@ class Grouper {
       for (const auto& item : copies[n].knowledge.items()) {
         // A few hex digits of a SHA-256 prove nothing.
         if (item.digest.algorithm() != Algorithm::sha256_prefix) ties.push_back({!item.measured, &item.digest, n});
+      }
+      for (const std::uint32_t m : copies[n].members) {
+        if (candidates_[m].twin) ties.push_back({false, &*candidates_[m].twin, n});
       }
     }
     std::stable_sort(ties.begin(), ties.end(), [](const Tie& a, const Tie& b) { return *a.digest < *b.digest; });
@@ -281,6 +288,7 @@ class Grouper {
   struct Task {
     std::vector<Node*> nodes;
     Algorithm algorithm{};
+    Node* reference = nullptr;  // compare with this one first; what differs is hashed
     std::uint64_t bytes = 0;
   };
 
@@ -301,6 +309,7 @@ class Grouper {
         begin = end;
       }
     }
+    add_nameless(tasks);
     // One file cannot be hashed by two cores, so the longest work starts first.
     std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.bytes > b.bytes; });
     std::uint64_t total = 0;
@@ -311,7 +320,8 @@ class Grouper {
     std::mutex mutex;  // of everything that is not the task's own
     mlxbase::parallel_for(tasks.size(), cores_, [&](std::size_t i) {
       if (cancelled()) return;
-      const Task& task = tasks[i];
+      Task& task = tasks[i];
+      if (task.reference != nullptr) compare(task, mutex);
       std::vector<std::uint32_t> inodes;
       for (const Node* n : task.nodes) inodes.push_back(candidates_[n->members.front()].inode);
       const auto hashed = hash_side_by_side(fs_, inventory_, inodes, task.algorithm, progress_, options_.cancel);
@@ -357,13 +367,95 @@ class Grouper {
         algorithm = a;
       }
     }
+    Node* const reference = best.size() + 1 == alike.size() ? reference_among(alike, best) : nullptr;
     for (std::size_t begin = 0; begin < best.size(); begin += kSideBySide) {
       const std::size_t end = std::min(begin + kSideBySide, best.size());
       Task& task = tasks.emplace_back();
       task.nodes.assign(best.begin() + static_cast<std::ptrdiff_t>(begin), best.begin() + static_cast<std::ptrdiff_t>(end));
       task.algorithm = algorithm;
+      task.reference = reference;
       task.bytes = inode_of(candidates_[best.front()->members.front()]).stat.size * task.nodes.size();
     }
+  }
+
+  /// Twins by an earlier comparison whose claim is gone since have no digest to be called by: one of them is hashed.
+  void add_nameless(std::vector<Task>& tasks) {
+    std::vector<Node*> busy;
+    for (const Task& task : tasks) busy.insert(busy.end(), task.nodes.begin(), task.nodes.end());
+    std::sort(busy.begin(), busy.end());
+    for (auto& nodes : nodes_of_class_) {
+      for (Node& node : nodes) {
+        if (node.members.size() < 2 || best_digest(node) != nullptr || std::binary_search(busy.begin(), busy.end(), &node)) continue;
+        tasks.push_back({.nodes = {&node}, .algorithm = Algorithm::sha256, .bytes = inode_of(candidates_[node.members.front()]).stat.size});
+      }
+    }
+  }
+
+  static const Knowledge::Item* best_digest(const Node& node) {
+    for (const Algorithm a : {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5, Algorithm::xet}) {
+      if (const auto* item = node.knowledge.of(a)) return item;
+    }
+    return nullptr;
+  }
+
+  /// The one node that has a digest already, if it and all the others lie in the cache: then comparing them with it costs half of
+  /// hashing them, and proves more. From a disk it would cost a second reading.
+  Node* reference_among(const std::vector<Node*>& alike, const std::vector<Node*>& lacking) {
+    for (const Node* n : alike) {
+      Candidate& c = candidates_[n->members.front()];
+      const auto file = open_unchanged(fs_, inventory_, inode_of(c));
+      if (!file || !is_cached(**file, inode_of(c).stat.size)) return nullptr;
+    }
+    const auto at = std::find_if(alike.begin(), alike.end(), [&](Node* n) { return std::find(lacking.begin(), lacking.end(), n) == lacking.end(); });
+    return at == alike.end() ? nullptr : *at;
+  }
+
+  /// Takes the nodes out of the task that have the bytes of its reference, and marks them as its twins.
+  void compare(Task& task, std::mutex& mutex) {
+    Candidate& reference = candidates_[task.reference->members.front()];
+    std::vector<std::uint32_t> inodes;
+    for (const Node* n : task.nodes) inodes.push_back(candidates_[n->members.front()].inode);
+    std::uint64_t read_of_reference = 0;
+    const auto compared = compare_side_by_side(fs_, inventory_, reference.inode, inodes, read_of_reference, progress_, options_.cancel);
+    const std::scoped_lock lock(mutex);
+    inode_of(reference).bytes_read += read_of_reference;
+    std::vector<Node*> left;
+    for (std::size_t n = 0; n < task.nodes.size(); ++n) {
+      Candidate& c = candidates_[task.nodes[n]->members.front()];
+      inode_of(c).bytes_read += compared[n].bytes_read;
+      if (!compared[n].equal || !*compared[n].equal) {
+        left.push_back(task.nodes[n]);  // an error comes again when it is hashed, and is reported then
+        continue;
+      }
+      if (!reference.twin) reference.twin = new_mark(reference);
+      reference.touched = true;
+      // All that were marked as twins of this one are now twins of the reference.
+      const std::optional<Digest> before = c.twin;
+      for (const std::uint32_t m : task.nodes[n]->members) {
+        Candidate& member = candidates_[m];
+        if (&member != &c && !(before && member.twin == before)) continue;
+        member.twin = reference.twin;
+        member.touched = true;
+      }
+      // What was measured of one is true of the other.
+      for (const auto& item : reference.knowledge.items()) {
+        if (!item.measured) continue;
+        learn(c, item.digest);
+        task.nodes[n]->knowledge.measured(item.digest);
+      }
+    }
+    task.nodes = std::move(left);
+  }
+
+  /// A mark no other pair has: of this inode in this state, at this time.
+  Digest new_mark(const Candidate& c) {
+    const auto& stat = inventory_.inodes[c.inode].stat;
+    mlxbase::ByteWriter words;
+    for (const std::uint64_t v : {stat.id.device, stat.id.inode, stat.size}) words.put(v);
+    for (const std::int64_t v : {stat.mtime_ns, stat.ctime_ns, clock_.wall_ns(), clock_.steady_ns()}) words.put(v);
+    mlxbase::Hasher hasher(Algorithm::sha256);
+    hasher.update(words.bytes());
+    return {Algorithm::none, hasher.finish().bytes()};
   }
 
   /// Gives the catalog what was measured since the last call.
@@ -374,7 +466,7 @@ class Grouper {
       if (!c.touched) continue;
       c.touched = false;
       if (c.fresh) continue;
-      Measured row{.of = catalog::fingerprint_of(inode_of(c).stat), .sample = c.sample, .digests = {}, .verified_at_ns = 0};
+      Measured row{.of = catalog::fingerprint_of(inode_of(c).stat), .sample = c.sample, .digests = {}, .twin = c.twin, .verified_at_ns = 0};
       for (const auto& item : c.knowledge.items()) {
         if (item.measured) row.digests.push_back(item.digest);
       }
@@ -396,20 +488,22 @@ class Grouper {
       for (Node& node : nodes) {
         if (node.members.size() < 2) continue;
         catalog::Group group;
-        const Knowledge::Item* best = nullptr;
-        for (const Algorithm a : {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5, Algorithm::xet}) {
-          if (best == nullptr) best = node.knowledge.of(a);
-        }
-        if (best == nullptr) continue;  // cannot be: something joined them
+        const Knowledge::Item* best = best_digest(node);
+        if (best == nullptr) continue;  // twins that cannot be read any more
         group.digest = best->digest;
         std::size_t unmeasured = 0;
+        bool compared = true;  // all that are not measured bear one mark
+        const std::optional<Digest>* mark = nullptr;
         for (const std::uint32_t m : node.members) {
           const Candidate& c = candidates_[m];
           group.inodes.push_back(c.inode);
           const auto& items = c.knowledge.items();
-          if (std::none_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) ++unmeasured;
+          if (std::any_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) continue;
+          ++unmeasured;
+          if (mark == nullptr) mark = &c.twin;
+          compared = compared && c.twin && c.twin == *mark;
         }
-        group.evidence = unmeasured <= 1 ? Evidence::measured : Evidence::claimed;
+        group.evidence = unmeasured <= 1 ? Evidence::measured : compared ? Evidence::compared : Evidence::claimed;
         group.size = inode_of(candidates_[node.members.front()]).stat.size;
         inventory_.groups.push_back(std::move(group));
       }

@@ -107,16 +107,58 @@ TEST_F(Grouping, ReadsNothingWhereClaimsAnswer) {
   EXPECT_FALSE(inventory.inodes[0].sha256) << "a claim is not a measurement";
 }
 
-TEST_F(Grouping, HashesOnlyTheUnclaimedTwinOfAClaimedFile) {
+TEST_F(Grouping, HashesOnlyTheUnclaimedTwinOfAClaimedFileOnAColdDisk) {
   const auto one = noise(kMiB, 1);
   write("a", one);
   write("b", one);
   auto inventory = list({{"a", {sha256_of(one)}}, {"b"}});
-  ASSERT_TRUE(find(inventory));
+  ColdFileSystem cold;
+  ASSERT_TRUE(find(inventory, cold));
   ASSERT_EQ(groups(inventory), (Groups{{"a", "b"}}));
   EXPECT_EQ(inventory.groups[0].evidence, Evidence::measured);
   EXPECT_EQ(inventory.bytes_read, kMiB + 2 * 12288);
   EXPECT_EQ(inventory.inodes[0].bytes_read, 12288U);
+}
+
+TEST_F(Grouping, ComparesWithAClaimedFileThatLiesInTheCache) {
+  const auto one = noise(kMiB, 1);
+  for (const char* name : {"a", "b", "c", "near"}) write(name, one);
+  auto near = one;
+  near[300'000] = static_cast<char>(near[300'000] ^ 1);
+  write("near", near);
+  const std::vector<Name> names = {{"a", {digest_of(Algorithm::git_sha1, one)}}, {"b"}, {"c"}, {"near"}};
+  auto inventory = list(names);
+  WarmFileSystem warm;
+  ASSERT_TRUE(find(inventory, warm));
+  ASSERT_EQ(groups(inventory), (Groups{{"a", "b", "c"}}));
+  EXPECT_EQ(inventory.groups[0].evidence, Evidence::compared);
+  EXPECT_EQ(inventory.groups[0].digest, digest_of(Algorithm::git_sha1, one));
+  EXPECT_FALSE(inventory.inodes[1].sha256);
+  // The comparison is remembered, and so is the digest of the one that parted.
+  auto again = list(names);
+  ASSERT_TRUE(find(again, warm));
+  EXPECT_EQ(again.bytes_read, 0U);
+  EXPECT_EQ(groups(again), groups(inventory));
+  EXPECT_EQ(again.groups[0].evidence, Evidence::compared);
+  // Twins stay twins when the claim is gone; then they get a digest of their own.
+  auto unclaimed = list({{"a"}, {"b"}, {"c"}, {"near"}});
+  ASSERT_TRUE(find(unclaimed, warm));
+  EXPECT_EQ(groups(unclaimed), (Groups{{"a", "b", "c"}}));
+  EXPECT_EQ(unclaimed.groups[0].digest, digest_of(Algorithm::git_sha1, one)) << "which was measured of `near` already";
+}
+
+TEST_F(Grouping, MeasuresTheTwinOfAMeasuredFileByComparing) {
+  const auto one = noise(kMiB, 1);
+  for (const char* name : {"a", "b"}) write(name, one);
+  auto first = list({{"a"}, {"b"}});
+  ASSERT_TRUE(find(first));
+  write("c", one);
+  auto second = list({{"a"}, {"b"}, {"c"}});
+  WarmFileSystem warm;
+  ASSERT_TRUE(find(second, warm));
+  ASSERT_EQ(groups(second), (Groups{{"a", "b", "c"}}));
+  EXPECT_EQ(second.groups[0].evidence, Evidence::measured);
+  EXPECT_EQ(second.inodes[2].sha256, sha256_of(one));
 }
 
 TEST_F(Grouping, ReadsOnlySamplesOfFilesThatSamplesTellApart) {
@@ -134,7 +176,8 @@ TEST_F(Grouping, ComputesTheAlgorithmThatCostsFewerBytes) {
   write("a", one);
   write("b", one);
   auto inventory = list({{"a", {digest_of(Algorithm::git_sha1, one)}}, {"b"}});
-  ASSERT_TRUE(find(inventory));
+  ColdFileSystem cold;
+  ASSERT_TRUE(find(inventory, cold));
   ASSERT_EQ(groups(inventory), (Groups{{"a", "b"}}));
   EXPECT_EQ(inventory.groups[0].digest, digest_of(Algorithm::git_sha1, one));
   EXPECT_EQ(inventory.bytes_read, kMiB + 2 * 12288) << "one file, not both";

@@ -13,6 +13,7 @@
 namespace mlxcache::group {
 namespace {
 
+using catalog::Inode;
 using mlxbase::Code;
 using mlxbase::Digest;
 using mlxbase::Hasher;
@@ -158,6 +159,72 @@ std::vector<Hashed> hash_side_by_side(os::FileSystem& fs, const catalog::Invento
     }
   }
   return out;
+}
+
+std::vector<Compared> compare_side_by_side(os::FileSystem& fs, const catalog::Inventory& inventory, std::uint32_t reference,
+                                           std::span<const std::uint32_t> inodes, std::uint64_t& bytes_of_reference,
+                                           mlxbase::Progress& progress, const mlxbase::Cancel* cancel) {
+  assert(inodes.size() <= kSideBySide);
+  std::vector<Compared> out(inodes.size(), Compared{Result<bool>(true), 0});
+  const Inode& leader = inventory.inodes[reference];
+  const auto fail_all = [&](const mlxbase::Error& error) {
+    for (auto& compared : out) {
+      if (compared.equal && *compared.equal) compared.equal = mlxbase::fail(error);
+    }
+    return out;
+  };
+  auto lead = open_unchanged(fs, inventory, leader);
+  if (!lead) return fail_all(lead.error());
+  std::vector<std::unique_ptr<os::File>> files(inodes.size());
+  for (std::size_t i = 0; i < inodes.size(); ++i) {
+    if (auto file = open_unchanged(fs, inventory, inventory.inodes[inodes[i]])) {
+      files[i] = std::move(*file);
+    } else {
+      out[i].equal = mlxbase::fail(file.error());
+    }
+  }
+  progress.item(inventory.entry(leader.names.front()).path);
+  static thread_local Buffer leader_buffer(kChunk);
+  static thread_local Buffer follower_buffer(kChunk);
+  const auto still_equal = [](const Compared& c) { return c.equal && *c.equal; };
+  for (std::uint64_t at = 0; at < leader.stat.size; at += kChunk) {
+    if (cancel != nullptr && cancel->requested()) return fail_all({Code::cancelled, "cancelled", 0});
+    if (std::none_of(out.begin(), out.end(), still_equal)) return out;
+    const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, leader.stat.size - at));
+    const auto ours = std::span(leader_buffer).first(length);
+    const auto theirs = std::span(follower_buffer).first(length);
+    const auto got = (*lead)->pread(at, ours);
+    if (!got) return fail_all(got.error());
+    if (*got != length) return fail_all({Code::changed, "it became shorter while it was read", 0});
+    bytes_of_reference += length;
+    for (std::size_t i = 0; i < inodes.size(); ++i) {
+      if (!still_equal(out[i])) continue;
+      const auto read = files[i]->pread(at, theirs);
+      if (!read) {
+        out[i].equal = mlxbase::fail(read.error());
+      } else if (*read != length) {
+        out[i].equal = mlxbase::fail(Code::changed, "it became shorter while it was read");
+      } else {
+        out[i].bytes_read += length;
+        out[i].equal = std::memcmp(ours.data(), theirs.data(), length) == 0;
+        progress.advance(length);
+      }
+    }
+  }
+  if (auto same = still_unchanged(**lead, leader); !same) return fail_all(same.error());
+  for (std::size_t i = 0; i < inodes.size(); ++i) {
+    if (!still_equal(out[i])) continue;
+    if (auto same = still_unchanged(*files[i], inventory.inodes[inodes[i]]); !same) out[i].equal = mlxbase::fail(same.error());
+  }
+  return out;
+}
+
+bool is_cached(os::File& file, std::uint64_t size) {
+  constexpr std::uint64_t kPlaces = 8;
+  for (std::uint64_t i = 0; i < kPlaces; ++i) {
+    if (!file.in_cache(size / kPlaces * i + size / kPlaces / 2)) return false;
+  }
+  return true;
 }
 
 }  // namespace mlxcache::group

@@ -34,4 +34,18 @@ struct Hashed {
 std::vector<Hashed> hash_side_by_side(mlxbase::os::FileSystem& fs, const catalog::Inventory& inventory, std::span<const std::uint32_t> inodes,
                                       mlxbase::Algorithm algorithm, mlxbase::Progress& progress, const mlxbase::Cancel* cancel);
 
+struct Compared {
+  mlxbase::Result<bool> equal;
+  std::uint64_t bytes_read = 0;
+};
+
+/// Whether each of up to kSideBySide files has the bytes of `reference`, all of one size; a file is read up to its first difference.
+/// `bytes_of_reference` is what was read of that one. If the reference itself fails, its error is everyone's.
+std::vector<Compared> compare_side_by_side(mlxbase::os::FileSystem& fs, const catalog::Inventory& inventory, std::uint32_t reference,
+                                           std::span<const std::uint32_t> inodes, std::uint64_t& bytes_of_reference,
+                                           mlxbase::Progress& progress, const mlxbase::Cancel* cancel);
+
+/// Whether the file seems to lie in the cache as a whole: a few places are asked for.
+bool is_cached(mlxbase::os::File& file, std::uint64_t size);
+
 }  // namespace mlxcache::group
