@@ -50,7 +50,7 @@ struct Adapter {
   /// A fresh name for a temporary twin of `target`, on the same volume, of a form the tool ignores or cleans (§1.2 rule 6),
   /// unique by `token` (16 hex digits). Its parent folder may have to be made (and is removed again when empty).
   std::string (*staging)(const Root&, const std::string& target, std::string_view token);
-  /// Locks to hold while `entry` is replaced; often none.
+  /// Locks to hold while `entry` (of which only path and stat are sure) is replaced; often none. Their folders may have to be made.
   std::vector<LockFile> (*locks)(const Root&, const Entry& entry);
 };
 

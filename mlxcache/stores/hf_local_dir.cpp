@@ -163,8 +163,6 @@ Listing list(const Context& context, const Root& root) {
 std::string staging(const Root&, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& root, const Entry& entry) {
-  // Only a file with a living sidecar is one that a client would refresh, and only then the lock's folder is known to be there.
-  if (!entry.claim) return {};
   const std::string_view rel = path::relative_to(root.path, entry.path);
   const std::string_view owner = is_collection(root.path) ? first_two(rel) : std::string_view{};
   const std::string_view name = owner.empty() ? rel : rel.substr(owner.size() + 1);
