@@ -5,6 +5,7 @@
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/adapter.h"
+#include "mlxcache/stores/walk.h"
 #include "mlxcache/stores/whisper_digests.h"
 
 namespace mlxcache::stores {
@@ -137,12 +138,27 @@ bool is_draw_things(const Folder& f) {
   return f.find([](std::string_view name) { return name.ends_with(".ckpt-tensordata"); }) != nullptr;
 }
 
+/// Whether models of one kind are all that a folder holds: among others they are just files, and the whole stays loose.
+template <class Matches>
+bool holds_only(const Folder& f, Matches matches) {
+  bool any = false;
+  for (const auto& e : f.names) {
+    const std::string_view name = e.name;
+    if (matches(name)) {
+      any = true;
+    } else if ((!format_of(name).empty() && !name.ends_with(".mlmodelc")) || (e.kind == FileKind::directory && !name.ends_with(".mlmodelc"))) {
+      return false;
+    }
+  }
+  return any;
+}
+
 bool is_openai_whisper(const Folder& f) {
-  return f.find([](std::string_view name) { return openai_whisper_digest(name).has_value(); }) != nullptr;
+  return holds_only(f, [](std::string_view name) { return openai_whisper_digest(name).has_value(); });
 }
 
 bool is_whisper_cpp(const Folder& f) {
-  return f.find([](std::string_view name) { return name.starts_with("ggml-") && name.ends_with(".bin"); }) != nullptr;
+  return holds_only(f, [](std::string_view name) { return name.starts_with("ggml-") && name.ends_with(".bin"); });
 }
 
 bool is_torch_hub(const Folder& f) { return f.has_folder("checkpoints") && f.has_file("trusted_list"); }
