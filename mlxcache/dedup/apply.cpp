@@ -8,6 +8,7 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/core/units.h"
 #include "mlxcache/dedup/bytes.h"
 #include "mlxcache/dedup/recover.h"
 #include "mlxcache/dedup/step.h"
@@ -53,6 +54,7 @@ class Applier {
   Status fill_twin(const Work& work, Prepared& p);
   Status fall_back(Work& work, Method method, bool inside);
   void settle_batch(const std::vector<Work>& works, std::vector<Prepared>& batch);
+  void settled_done(const Work& work, const os::FileId& after, const std::string& digest);
   void done(const Work& work, const os::FileId& after, const std::string& digest);
   void skip(std::size_t action, std::string reason);
   void rolled_back(const Work& work, std::string reason, bool stuck);
@@ -72,8 +74,10 @@ class Applier {
   LockSet locks_;
   std::optional<Error> journal_error_;
   bool stuck_ = false;
+  std::uint64_t in_part_ = 0;                          // shared in part: not done, but something to undo
   std::map<os::FileId, Fingerprint> now_;              // inodes whose ctime our own links and renames moved
   std::map<std::uint64_t, std::string> cannot_share_;  // volumes that refused to share in place, and what they said
+  std::map<os::FileId, std::vector<std::size_t>> names_of_;  // inode → actions on its names
   std::set<os::FileId> synced_;                        // sources whose bytes are on the device
   std::map<std::string, os::FileStat> folder_times_;
   std::map<std::string, std::string> folders_used_;    // folder of temporary names → a target they were for
@@ -115,7 +119,7 @@ Result<journal::Intent> Applier::prepare(std::size_t index) {
   journal::Intent intent;
   intent.index = static_cast<std::uint32_t>(index);
   intent.method = static_cast<std::uint8_t>(a.method);
-  if (a.method == Method::dedupe && cannot_share_.contains(target.id.device)) intent.method = static_cast<std::uint8_t>(Method::clone);
+  if (a.method == Method::dedupe && target.links <= names_of_.at(target.id).size() && cannot_share_.contains(target.id.device)) intent.method = static_cast<std::uint8_t>(Method::clone);
   intent.source = a.source;
   intent.target = a.target;
   const auto names = TRY(temporary_names(fs_, a.target_root, a.target, target.id.device, false));
@@ -131,7 +135,10 @@ Result<journal::Intent> Applier::prepare(std::size_t index) {
   if (a.digest) intent.digest = a.digest->to_string();
   auto file = TRY(fs_.open_read(a.target));
   intent.before = {.kind = target.kind, .id = target.id, .size = target.size, .links = target.links, .ctime_ns = target.ctime_ns,
-                   .metadata = TRY(file->metadata()), .link_text = {}, .holes = TRY(holes_of(*file, kMaxHoles))};
+                   .metadata = TRY(file->metadata()), .link_text = {}, .other_names = {}, .holes = TRY(holes_of(*file, kMaxHoles))};
+  for (const std::size_t other : names_of_.at(target.id)) {
+    if (other != index) intent.before.other_names.push_back(plan_.actions[other].target);
+  }
   // Opening and looking took a moment.
   TRY(check_unchanged(TRY(file->stat()), a.target_state, "it"));
   return intent;
@@ -155,13 +162,25 @@ Status Applier::fall_back(Work& work, Method method, bool inside) {
 /// Shares in place. Gives nothing if that is the end of it, or `p` back to go on with a clone.
 Result<std::optional<Prepared>> Applier::share(Work& work, Prepared& p) {
   const Action& a = plan_.actions[work.action];
-  const auto shared = TRY(share_in_place(fs_, *p.source.file, *p.target.file, work.intent.size, machinery_.cancel, machinery_.progress));
+  const auto shared = share_in_place(fs_, *p.source.file, *p.target.file, work.intent.size, machinery_.cancel, machinery_.progress);
   if (shared.how == Shared::whole) {
     done(work, a.target_state.id, {});
     if (auto now = p.target.file->stat()) note_state(*now, a.target_state);
     return std::optional<Prepared>();
   }
-  if (shared.how == Shared::differs) return fail(Code::changed, "its bytes are not equal");
+  if (shared.how == Shared::in_part) {
+    if (shared.bytes == 0) return fail(Code::changed, shared.reason);
+    // Equal bytes are shared now, and undo shall find them: the journal tells of the part.
+    work.intent.bytes = std::min(work.intent.bytes, shared.bytes);
+    (void)journal_->append(work.intent);
+    settled_done(work, a.target_state.id, {});
+    ++in_part_;
+    out_.bytes_freed += work.intent.bytes;
+    skip(work.action, fmt::format("only its first {} could be shared: {}", mlxbase::format_bytes(shared.bytes), shared.reason));
+    return std::optional<Prepared>();
+  }
+  // A clone is a new inode for one name only; the others would stay behind.
+  if (work.intent.before.links > work.intent.before.other_names.size() + 1) return fail(Code::unsupported, fmt::format("it has several names, and could not be shared in place: {}", shared.reason));
   cannot_share_.emplace(a.target_state.id.device, shared.reason);
   TRY(fall_back(work, Method::clone, false));
   return std::optional<Prepared>(std::move(p));
@@ -255,6 +274,7 @@ Result<std::optional<Prepared>> Applier::stage(Work& work) {
   if (p.source.file) {
     if (auto now = p.source.file->stat()) note_state(*now, a.source_state);
   }
+  if (static_cast<Method>(work.intent.method) == Method::symlink) p.source_path = a.source;
   p.swap = {.target = work.intent.target, .staging = work.intent.staging, .keep = work.intent.keep, .old_kind = os::FileKind::regular,
             .old_id = target.id, .old_size = target.size, .old_mtime_ns = target.mtime_ns, .new_id = p.staged.new_id};
   return std::optional<Prepared>(std::move(p));
@@ -272,15 +292,20 @@ void Applier::restore_folder_times() {
   folder_times_.clear();
 }
 
-void Applier::done(const Work& work, const os::FileId& after, const std::string& digest) {
-  const Action& a = plan_.actions[work.action];
-  journal::Settled s{.index = work.intent.index, .outcome = journal::Outcome::done, .after_id = after, .after_mtime_ns = 0, .after_size = 0, .digest = digest, .reason = {}};
-  if (auto now = fs_.stat(a.target)) {
+void Applier::settled_done(const Work& work, const os::FileId& after, const std::string& digest) {
+  journal::Settled s{.index = work.intent.index, .outcome = journal::Outcome::done, .after_id = after, .after_mtime_ns = work.intent.before.metadata.mtime_ns,
+                     .after_size = work.intent.size, .digest = digest, .reason = {}};
+  if (auto now = fs_.stat(work.intent.target)) {
     s.after_mtime_ns = now->mtime_ns;
     s.after_size = now->size;
   }
   // If this cannot be written, the disk still tells; the next sync reports the journal's failure.
   (void)journal_->append(s);
+}
+
+void Applier::done(const Work& work, const os::FileId& after, const std::string& digest) {
+  const Action& a = plan_.actions[work.action];
+  settled_done(work, after, digest);
   Action carried = a;
   carried.method = static_cast<Method>(work.intent.method);
   out_.done.push_back(std::move(carried));
@@ -383,7 +408,7 @@ void Applier::close() {
     (void)journal_->flush();
     return;
   }
-  journal::Closed closed{.state = journal::State::complete, .time_ns = machinery_.clock.wall_ns(), .actions = out_.done.size(), .bytes_freed = out_.bytes_freed};
+  journal::Closed closed{.state = journal::State::complete, .time_ns = machinery_.clock.wall_ns(), .actions = out_.done.size() + in_part_, .bytes_freed = out_.bytes_freed};
   if (journal_->append(closed)) (void)journal_->sync();
 }
 
@@ -395,7 +420,10 @@ Result<Applied> Applier::run() {
   TRY(start_journal());
 
   std::uint64_t total = 0;
-  for (const auto& a : plan_.actions) total += a.size;
+  for (std::size_t i = 0; i < plan_.actions.size(); ++i) {
+    total += plan_.actions[i].size;
+    names_of_[plan_.actions[i].target_state.id].push_back(i);
+  }
   machinery_.progress.stage("sharing", total, true);
   const std::size_t count = plan_.actions.size();
   std::size_t begin = 0;

@@ -94,25 +94,23 @@ Result<std::string> copy_bytes(os::File& from, os::File& to, std::uint64_t size,
   return hasher.finish().to_string();
 }
 
-Result<SharedInPlace> share_in_place(os::FileSystem& fs, os::File& source, os::File& target, std::uint64_t size, const mlxbase::Cancel* cancel,
-                                     mlxbase::Progress& progress) {
-  for (std::uint64_t at = 0; at < size;) {
-    if (cancelled(cancel)) return stopped();
+SharedInPlace share_in_place(os::FileSystem& fs, os::File& source, os::File& target, std::uint64_t size, const mlxbase::Cancel* cancel,
+                             mlxbase::Progress& progress) {
+  std::uint64_t at = 0;
+  while (at < size) {
+    if (cancelled(cancel)) return {Shared::in_part, at, "stopped"};
     auto outcome = fs.dedupe_range(source, at, target, at, std::min(size - at, kShareStep));
     if (!outcome) {
       const Code code = outcome.error().code;
-      if (at == 0 && (code == Code::unsupported || code == Code::permission)) return SharedInPlace{Shared::impossible, outcome.error().message};
-      return fail(outcome.error());
+      const bool impossible = at == 0 && (code == Code::unsupported || code == Code::permission);
+      return {impossible ? Shared::impossible : Shared::in_part, at, outcome.error().message};
     }
-    if (outcome->differs) return SharedInPlace{Shared::differs, {}};
-    if (outcome->bytes == 0) {
-      if (at == 0) return SharedInPlace{Shared::impossible, "the volume shared nothing"};
-      return fail(Code::io, "the volume stopped sharing within the file");
-    }
+    if (outcome->differs) return {Shared::in_part, at, "its bytes are not equal"};
+    if (outcome->bytes == 0) return {at == 0 ? Shared::impossible : Shared::in_part, at, "the volume shared nothing"};
     at += outcome->bytes;
     progress.advance(outcome->bytes);
   }
-  return SharedInPlace{Shared::whole, {}};
+  return {Shared::whole, at, {}};
 }
 
 bool any_block_common(os::File& a, os::File& b) {

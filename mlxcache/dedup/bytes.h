@@ -27,15 +27,16 @@ mlxbase::Result<std::string> copy_bytes(mlxbase::os::File& from, mlxbase::os::Fi
 
 enum class Shared : std::uint8_t {
   whole,
-  differs,      // not equal; what was shared before the difference is equal, and stays so
+  in_part,      // the rest is not equal, or a call failed; what is shared is equal, and stays so
   impossible,   // the volume or the rights of this user do not allow it; nothing was shared
 };
 struct SharedInPlace {
   Shared how{};
-  std::string reason;  // for impossible
+  std::uint64_t bytes = 0;  // from the start of the file
+  std::string reason;       // why not the whole
 };
-/// Makes `target` share all extents of `source`, compared by the kernel. Errors: cancelled, io.
-mlxbase::Result<SharedInPlace> share_in_place(mlxbase::os::FileSystem& fs, mlxbase::os::File& source, mlxbase::os::File& target, std::uint64_t size,
+/// Makes `target` share all extents of `source`, compared by the kernel.
+SharedInPlace share_in_place(mlxbase::os::FileSystem& fs, mlxbase::os::File& source, mlxbase::os::File& target, std::uint64_t size,
                                               const mlxbase::Cancel* cancel, mlxbase::Progress& progress);
 
 /// Whether some bytes of the two lie in the same blocks. False where the volume cannot tell.

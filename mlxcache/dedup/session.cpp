@@ -21,8 +21,16 @@ namespace os = mlxbase::os;
 namespace path = mlxbase::path;
 
 namespace {
+
 constexpr std::string_view kStagingFolder = ".mlxcache-staging";
+
+/// Not for two threads at once: whoever asks holds the lock of MLXCACHE_HOME.
+std::uint32_t chance() {
+  static std::random_device random;
+  return random();
 }
+
+}  // namespace
 
 Result<std::unique_ptr<os::Lock>> lock_home(os::FileSystem& fs, const std::string& home) {
   TRY(os::make_dirs(fs, home, 0700));
@@ -35,17 +43,15 @@ Result<std::unique_ptr<os::Lock>> lock_home(os::FileSystem& fs, const std::strin
 }
 
 std::string random_token() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
+  return fmt::format("{:08x}{:08x}", chance(), chance());
 }
 
 std::string new_transaction_id(std::int64_t wall_ns) {
   const auto seconds = static_cast<std::time_t>(wall_ns / 1'000'000'000);
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);
-  std::random_device random;
   return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}-{:04x}", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     random() & 0xFFFFU);
+                     chance() & 0xFFFFU);
 }
 
 bool is_transaction_id(std::string_view id) {

@@ -8,13 +8,17 @@ namespace os = mlxbase::os;
 namespace {
 
 /// Why the swap must not stand, or empty: somebody came to write while we compared.
-std::string disturbed(Prepared& p) {
+std::string disturbed(os::FileSystem& fs, Prepared& p) {
   if (p.target.guard && p.target.guard->broken()) return "a program opened it for writing meanwhile";
   if (p.source.file) {
     if (p.source.guard && p.source.guard->broken()) return "a program opened the file to share with for writing meanwhile";
     const auto now = p.source.file->stat();
     if (!now) return now.error().message;
     if (now->size != p.source_state.size || now->mtime_ns != p.source_state.mtime_ns) return "the file to share with changed meanwhile";
+    if (!p.source_path.empty()) {
+      const auto named = fs.stat(p.source_path);
+      if (!named || named->id != p.source_state.id) return "the file to link to was moved or replaced meanwhile";
+    }
   }
   return {};
 }
@@ -50,7 +54,7 @@ Status carry_out(os::FileSystem& fs, journal::Writer& journal, std::vector<Prepa
   }
 
   for (auto& p : batch) {
-    if (auto why = disturbed(p); !why.empty()) {
+    if (auto why = disturbed(fs, p); !why.empty()) {
       p.result = discard(fs, p.swap, std::move(why));
       continue;
     }
@@ -59,7 +63,7 @@ Status carry_out(os::FileSystem& fs, journal::Writer& journal, std::vector<Prepa
       // Refused before the swap leaves the new inode at its temporary name; put back after it leaves nothing.
       p.result = discard(fs, p.swap, std::move(p.result.reason));
     } else if (p.result.kind == SwapResult::Kind::done) {
-      if (auto why = disturbed(p); !why.empty()) p.result = put_back(fs, p.swap, std::move(why));
+      if (auto why = disturbed(fs, p); !why.empty()) p.result = put_back(fs, p.swap, std::move(why));
     }
   }
 
@@ -67,7 +71,7 @@ Status carry_out(os::FileSystem& fs, journal::Writer& journal, std::vector<Prepa
   for (auto& p : batch) {
     if (p.result.kind != SwapResult::Kind::done) continue;
     // The sync gave a writer that had looked the name up just before the swap time to show itself.
-    auto why = synced ? disturbed(p) : synced.error().message;
+    auto why = synced ? disturbed(fs, p) : synced.error().message;
     p.result = why.empty() ? finish(fs, p.swap) : put_back(fs, p.swap, std::move(why));
   }
   return {};

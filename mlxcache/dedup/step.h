@@ -18,6 +18,7 @@ struct Prepared {
   Held target;                    // empty if the name is a symlink
   Held source;                    // what must not change either until the swap is over; may be empty
   mlxbase::os::FileStat source_state;
+  std::string source_path;        // set if the name of the source matters, not only its inode: the target becomes a link to it
   SwapResult result{SwapResult::Kind::refused, {}};
 };
 

@@ -48,7 +48,7 @@ class Undoer {
     Held target;         // of a regular target
   };
   Status check_space(const std::vector<Step*>& steps);
-  void find_names_of_old_inodes();
+  Status find_names_of_old_inodes();
   Status restore(Step& step);
   Result<Now> look(const Step& step);
   Status part_in_place(Step& step, Now& now);
@@ -114,16 +114,21 @@ Status Undoer::check_space(const std::vector<Step*>& steps) {
 }
 
 /// Names that were one file before become one again: also with those that an earlier undo restored, or that were never changed.
-void Undoer::find_names_of_old_inodes() {
+Status Undoer::find_names_of_old_inodes() {
+  const auto still = [&](const std::string& name, const Intent& i, const os::FileId& id) -> Result<bool> {
+    const auto now = fs_.stat(name);
+    if (!now && now.error().code != Code::not_found) return fail(now.error());
+    return now && now->kind == os::FileKind::regular && now->size == i.before.size && now->mtime_ns == i.before.metadata.mtime_ns && same_inode(id, now->id);
+  };
   for (const auto& [index, step] : t_.steps) {
     const Intent& i = *step.intent;
     if (i.before.links < 2) continue;
-    const auto now = fs_.stat(i.target);
-    if (!now || now->kind != os::FileKind::regular || now->size != i.before.size || now->mtime_ns != i.before.metadata.mtime_ns) continue;
-    const bool restored = step.undone() && same_inode(step.undo_settled->after_id, now->id);
-    const bool untouched = !step.done() && same_inode(i.before.id, now->id);
-    if (restored || untouched) names_of_old_inode_.emplace(i.before.id.inode, i.target);
+    if (step.undone() && TRY(still(i.target, i, step.undo_settled->after_id))) names_of_old_inode_[i.before.id.inode] = i.target;
+    for (const auto& name : i.before.other_names) {
+      if (TRY(still(name, i, i.before.id))) names_of_old_inode_.emplace(i.before.id.inode, name);
+    }
   }
+  return {};
 }
 
 Result<Undoer::Now> Undoer::look(const Step& step) {
@@ -213,8 +218,9 @@ Status Undoer::part_in_place(Step& step, Now& now) {
     return removed;
   }
   if (!shared) return fail(shared.error());
-  if (shared->how == Shared::differs) return fail(Code::changed, "it changed meanwhile");
+  if (shared->how == Shared::in_part) return fail(Code::changed, shared->reason);
   if (shared->how == Shared::impossible) {
+    if (now.stat.links > 1) return fail(Code::unsupported, fmt::format("it has several names, and its blocks cannot be parted in place: {}", shared->reason));
     cannot_part_in_place_.insert(now.stat.id.device);
     return replace(step, now);
   }
@@ -227,9 +233,14 @@ Status Undoer::part_in_place(Step& step, Now& now) {
 Result<os::FileId> Undoer::make_private(const Step& step, Now& now, const UndoIntent& undo, std::string& digest) {
   const Intent& i = *step.intent;
   if (const auto twin = names_of_old_inode_.find(i.before.id.inode); i.before.links > 1 && twin != names_of_old_inode_.end()) {
-    if (fs_.hard_link(twin->second, undo.staging)) return TRY(fs_.stat(undo.staging)).id;
+    auto linked = fs_.hard_link(twin->second, undo.staging);
+    if (linked) return TRY(fs_.stat(undo.staging)).id;
+    if (linked.error().code != Code::unsupported) return fail(linked.error());
     // Then it gets its own: the bytes matter more than the shared inode.
     out_.notes.push_back({i.target, fmt::format("is no longer one file with {}", printable(twin->second))});
+  }
+  if (i.before.links > i.before.other_names.size() + 1) {
+    out_.notes.push_back({i.target, "was one file with names outside this transaction; it is a file of its own now"});
   }
   auto copy = TRY(make_copy(step, now, undo.staging, digest));
   for (const auto& name : TRY(copy->set_metadata(i.before.metadata))) {
@@ -276,7 +287,7 @@ Status Undoer::restore(Step& step) {
   machinery_.progress.item(i.target);
   auto now = TRY(look(step));
   TRY(locks_.take(root_of(i), i.target, now.stat));
-  const bool in_place = static_cast<Method>(i.method) == Method::dedupe && !cannot_part_in_place_.contains(now.stat.id.device);
+  const bool in_place = static_cast<Method>(i.method) == Method::dedupe && (now.stat.links > 1 || !cannot_part_in_place_.contains(now.stat.id.device));
   return in_place ? part_in_place(step, now) : replace(step, now);
 }
 
@@ -292,7 +303,7 @@ Result<Undone> Undoer::run(const journal::Contents& contents) {
   std::reverse(steps.begin(), steps.end());
   if (cancelled()) return fail(Code::cancelled, "stopped before anything was changed");
   TRY(check_space(steps));
-  find_names_of_old_inodes();
+  TRY(find_names_of_old_inodes());
   journal_.emplace(TRY(journal::Writer::reopen(fs_, file_, contents)));
   TRY(journal_->append(journal::UndoBegin{.time_ns = machinery_.clock.wall_ns()}));
   TRY(journal_->sync());

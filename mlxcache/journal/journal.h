@@ -22,6 +22,7 @@ struct Before {
   std::int64_t ctime_ns = 0;
   mlxbase::os::Metadata metadata;
   std::string link_text;  // if it was a symlink
+  std::vector<std::string> other_names;  // of the same inode, as far as the plan knew them
   std::vector<mlxbase::os::Extent> holes;  // runs of a sparse file that were holes (logical and length count)
 };
 

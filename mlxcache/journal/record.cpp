@@ -96,6 +96,8 @@ struct Encoder {
     w.put(i.before.ctime_ns);
     put(w, i.before.metadata);
     w.put_string(i.before.link_text);
+    w.put(static_cast<std::uint32_t>(i.before.other_names.size()));
+    for (const auto& name : i.before.other_names) w.put_string(name);
     w.put(static_cast<std::uint32_t>(i.before.holes.size()));
     for (const auto& h : i.before.holes) {
       w.put(h.logical);
@@ -166,6 +168,7 @@ std::optional<Record> decode_intent(ByteReader& r) {
   i.before.ctime_ns = r.get<std::int64_t>();
   i.before.metadata = get_metadata(r);
   i.before.link_text = r.get_string();
+  for (auto n = r.get<std::uint32_t>(); n > 0 && r.ok(); --n) i.before.other_names.push_back(r.get_string());
   for (auto n = r.get<std::uint32_t>(); n > 0 && r.ok(); --n) {
     mlxbase::os::Extent hole;
     hole.logical = r.get<std::uint64_t>();
