@@ -18,6 +18,9 @@ bool is_wanted(const Options& options, const Root& root) {
   return options.only.empty() || std::find(options.only.begin(), options.only.end(), root.kind) != options.only.end();
 }
 
+// Rows that no scan has asked for in half a year are of files that are gone, or of a disk that will be measured again.
+constexpr std::int64_t kForgetAfterNs = std::int64_t{180} * 24 * 3600 * 1'000'000'000;
+
 }  // namespace
 
 Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog, const Options& options, mlxbase::Progress& progress) {
@@ -48,6 +51,8 @@ Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog
   }
   const group::Options how{.min_size = options.min_size, .ask_sharing = options.ask_sharing, .workers = options.workers, .cancel = context.cancel};
   TRY(group::find_groups(context.fs, catalog, inventory, how, clock, progress));
+  // Only where something was measured, so that an unchanged rescan writes nothing.
+  if (inventory.bytes_read > 0) TRY(catalog.forget_unseen(inventory.scanned_at_ns - kForgetAfterNs));
   return inventory;
 }
 
