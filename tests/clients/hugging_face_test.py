@@ -79,7 +79,9 @@ class Home:
         answer = self.mlxcache.run("undo", "--yes").json
         self.case.assertEqual([], answer["refused"])
         self.volume.sync()
-        self.case.assert_same(self.before, self.now(), view=lambda name: name.without_inode(), why="undo puts back exactly what was there")
+        self.case.assert_same(self.before, self.now(), view=lambda name: name.without_inode(),
+                              ignore=lambda path: "/refs/" in path,  # 0.36 writes them anew at every look
+                              why="undo puts back exactly what was there")
 
     def clients_agree(self, why):
         case = self.case

@@ -15,6 +15,8 @@ from case import Case
 from environments import OLLAMA, PYTHON, HERE, HuggingFace
 from hub_stand_in import Hub, Repo
 
+# One thread: the runner's threads spin while they wait for each other, which starves a busy machine.
+OPTIONS = {"seed": 1, "temperature": 0, "num_predict": 8, "num_thread": 1}
 OLD = time.time() - 3 * 3600  # past the hour for which the server leaves young blobs alone when it prunes
 
 
@@ -73,7 +75,7 @@ class Server:
         return sorted(line.split()[0] for line in self.ollama("list").splitlines()[1:])
 
     def generate(self, model):
-        answer = self.post("/api/generate", {"model": model, "prompt": "the a", "stream": False, "options": {"seed": 1, "temperature": 0, "num_predict": 12}})
+        answer = self.post("/api/generate", {"model": model, "prompt": "the a", "stream": False, "options": OPTIONS})
         return answer["response"]
 
 
@@ -205,7 +207,7 @@ class OllamaServer(Case):
         with Server(home) as server:
             server.env["OLLAMA_KEEP_ALIVE"] = "60"
             said = server.post("/api/generate", {"model": "tiny-1", "prompt": "the a", "stream": False, "keep_alive": 60,
-                                                 "options": {"seed": 1, "temperature": 0, "num_predict": 12}})["response"]
+                                                 "options": OPTIONS})["response"]
             self.assertTrue(server.get("/api/ps")["models"], "the model is not held in memory, so this test shows nothing")
             before = trees.snapshot(home / ".ollama/models", self.hub_cache, self.lm_studio)
             self.mlxcache(home).run("dedup", "--apply", "--yes", expect=(0, 3))

@@ -27,7 +27,7 @@ class Killed(Case):
         """Undoes every transaction that still stands, newest first."""
         for transaction in tool.run("history").json["transactions"]:
             if transaction["state"] != "undone" and transaction["actions"] > 0:
-                answer = tool.run("undo", transaction["id"], "--yes").json
+                answer = tool.run("undo", transaction["transaction"], "--yes").json
                 self.assertEqual([], answer["refused"], transaction)
 
     def survives(self, kind):
@@ -104,7 +104,7 @@ class TwoAtOnce(Case):
             for tool in ({first, second} if not same_state else {first}):
                 for transaction in tool.run("history").json["transactions"]:
                     if transaction["state"] != "undone" and transaction["actions"] > 0:
-                        tool.run("undo", transaction["id"], "--yes", expect=(0, 1, 3))
+                        tool.run("undo", transaction["transaction"], "--yes", expect=(0, 1, 3))
             self.assert_all_bytes_as_before(before, home, why=f"{kind}: two at once, then undone")
 
     def test_with_one_state_one_waits_or_gives_up(self):

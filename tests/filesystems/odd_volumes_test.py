@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 import homes
@@ -23,6 +24,19 @@ def fill(folder):
             except OSError:
                 pass
     return path
+
+
+def make_room(volume, filler):
+    """Removes the filler and waits until its space is there again: btrfs gives it back when its cleaner has come by."""
+    size = filler.stat().st_size
+    filler.unlink()
+    for _ in range(100):
+        volume.used_bytes()  # syncs
+        facts = os.statvfs(volume.path)
+        if facts.f_bavail * facts.f_frsize > size // 2:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{volume.kind} did not give back {size} bytes within ten seconds")
 
 
 class OddVolumes(Case):
@@ -63,9 +77,8 @@ class OddVolumes(Case):
                 self.assertEqual(3, len(done["actions"]))
                 filler = fill(volume.path)
                 answer = tool.run("undo", "--yes", expect=(1, 3, 4, 7))
-                self.assert_all_bytes_as_before(before | {str(filler): trees.name_at(filler)}, home, filler.parent / "home", why="a full disk during undo")
-                filler.unlink()
-                volume.sync()
+                self.assert_all_bytes_as_before(before, home, why="a full disk during undo")
+                make_room(volume, filler)
                 tool.run("undo", "--yes")
                 self.assert_same(before, trees.snapshot(home), view=lambda name: name.without_inode(), why=f"{kind}: after there was room ({answer.stdout[:500]})")
                 volume.sync()
@@ -84,11 +97,10 @@ class OddVolumes(Case):
                 if answer.code not in (0, 3):
                     self.assertTrue(answer.stderr.strip(), "a failure must say what failed")
                 self.assert_all_bytes_as_before(before, home, why="a full disk during dedup")
-                filler.unlink()
-                volume.sync()
+                make_room(volume, filler)
                 tool.run("recover")
-                tool.run("dedup", "--apply", "--yes")
-                self.assertEqual(0, tool.run("scan").json["reclaimable_bytes"])
+                done = tool.run("dedup", "--apply", "--yes")
+                self.assertEqual(0, tool.run("scan").json["reclaimable_bytes"], f"{kind}: {answer.stdout[:1500]} then {done.stdout[:1500]}")
                 self.assert_all_bytes_as_before(before, home)
 
     def test_copies_on_two_volumes_are_left_alone_with_a_reason(self):

@@ -42,9 +42,7 @@ class OrdinaryUser(Case):
         for path in files:
             if os.path.getsize(path) > 4096:
                 by_bytes.setdefault(before[path].sha256, []).append(path)
-        # ~/.ollama is not the server's folder any more (OLLAMA_MODELS says otherwise), so its copies do not count.
-        copies = {digest: kept for digest, paths in by_bytes.items()
-                  if len(kept := [path for path in paths if "/.ollama/" not in path]) > 1}
+        copies = {digest: paths for digest, paths in by_bytes.items() if len(paths) > 1}
         taken = volumes.blocks_of(files)
         done = tool.run("dedup", "--apply", "--yes").json
         volume.sync()
