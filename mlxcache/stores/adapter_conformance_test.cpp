@@ -62,7 +62,7 @@ const std::vector<Shape>& shapes() {
       {StoreKind::text_generation_webui, {"org_alpha", "org_beta"}, {"model.safetensors", "config.json"}, false, false, kRH},
       {StoreKind::gpt4all, {"alpha", "beta"}, {"alpha.gguf"}, false, false, kRHS},
       {StoreKind::jan, {"alpha", "org/beta"}, {"model.gguf"}, true, false, kRH},
-      {StoreKind::foundry_local, {"Microsoft/alpha-1", "Microsoft/beta-2"}, {"model.onnx", "model.onnx.data"}, false, false, kR},
+      {StoreKind::foundry_local, {"alpha-generic-cpu", "beta-cuda-gpu"}, {"model.onnx", "model.onnx.data"}, false, false, kR},
       {StoreKind::comfyui, {"checkpoints/alpha", "loras/beta"}, {"alpha.safetensors"}, false, false, kRHS},
       {StoreKind::automatic1111, {"Stable-diffusion/alpha", "Lora/beta"}, {"alpha.safetensors"}, false, false, kRHS},
       {StoreKind::invokeai, {"alpha", "beta"}, {"alpha.safetensors"}, true, false, kRH},
@@ -71,7 +71,7 @@ const std::vector<Shape>& shapes() {
       {StoreKind::whisper_cpp, {"ggml-tiny.en", "ggml-base"}, {"ggml-tiny.en.bin"}, false, true, kRHS},
       {StoreKind::torch_hub, {"alpha", "beta"}, {"alpha.pth"}, false, false, kRHS},
       {StoreKind::keras, {"alpha", "beta"}, {"alpha.h5"}, false, false, kR},
-      {StoreKind::kagglehub, {"owner/alpha/pyTorch/base/1", "owner/beta/keras/small/2"}, {"model.safetensors"}, true, false, kRHS},
+      {StoreKind::kagglehub, {"owner/alpha/pyTorch/base/1", "owner/beta/keras/small/2"}, {"model.safetensors"}, false, false, kRHS},
       {StoreKind::tf_hub, {"alpha", "beta"}, {"saved_model.pb", "variables/variables.data-00000-of-00001"}, false, false, kRH},
       {StoreKind::loose, {"alpha", "deep/beta"}, {"model.safetensors", "config.json"}, false, false, kRH},
   };
