@@ -33,34 +33,39 @@ class ColdFileSystem final : public mlxbase::testing::HookedFileSystem {
   ColdFileSystem() : HookedFileSystem(mlxbase::os::real_file_system()) {}
 };
 
+/// A file of the real disk, to be told otherwise in some respect by a test.
+class RetoldFile : public mlxbase::os::File {
+ public:
+  explicit RetoldFile(std::unique_ptr<mlxbase::os::File> inner) : inner_(std::move(inner)) {}
+  mlxbase::Result<std::size_t> pread(std::uint64_t offset, std::span<std::byte> out) override { return inner_->pread(offset, out); }
+  mlxbase::Status pwrite(std::uint64_t, std::span<const std::byte>) override { return refuse(); }
+  mlxbase::Status truncate(std::uint64_t) override { return refuse(); }
+  mlxbase::Status sync() override { return refuse(); }
+  mlxbase::Result<mlxbase::os::FileStat> stat() override { return inner_->stat(); }
+  mlxbase::Result<mlxbase::os::Metadata> metadata() override { return inner_->metadata(); }
+  mlxbase::Result<std::vector<std::string>> set_metadata(const mlxbase::os::Metadata&) override { return std::vector<std::string>{}; }
+  mlxbase::Result<std::vector<mlxbase::os::Extent>> extents() override { return inner_->extents(); }
+  mlxbase::Result<mlxbase::os::Sharing> sharing() override { return inner_->sharing(); }
+  mlxbase::Result<std::vector<mlxbase::os::Extent>> data_runs() override { return inner_->data_runs(); }
+
+ private:
+  static mlxbase::Status refuse() { return mlxbase::fail(mlxbase::Code::invalid, "a search for duplicates writes nothing"); }
+  std::unique_ptr<mlxbase::os::File> inner_;
+};
+
 /// The real disk, as if all of it were in the cache.
 class WarmFileSystem final : public mlxbase::testing::HookedFileSystem {
  public:
   WarmFileSystem() : HookedFileSystem(mlxbase::os::real_file_system()) {}
   mlxbase::Result<std::unique_ptr<mlxbase::os::File>> open_read(const std::string& path, mlxbase::os::Follow follow) override {
-    auto inner = TRY(mlxbase::os::real_file_system().open_read(path, follow));
-    return std::make_unique<WarmFile>(std::move(inner));
+    return std::make_unique<WarmFile>(TRY(mlxbase::os::real_file_system().open_read(path, follow)));
   }
 
  private:
-  class WarmFile final : public mlxbase::os::File {
+  class WarmFile final : public RetoldFile {
    public:
-    explicit WarmFile(std::unique_ptr<mlxbase::os::File> inner) : inner_(std::move(inner)) {}
-    mlxbase::Result<std::size_t> pread(std::uint64_t offset, std::span<std::byte> out) override { return inner_->pread(offset, out); }
-    mlxbase::Status pwrite(std::uint64_t, std::span<const std::byte>) override { return refuse(); }
-    mlxbase::Status truncate(std::uint64_t) override { return refuse(); }
-    mlxbase::Status sync() override { return refuse(); }
-    mlxbase::Result<mlxbase::os::FileStat> stat() override { return inner_->stat(); }
-    mlxbase::Result<mlxbase::os::Metadata> metadata() override { return inner_->metadata(); }
-    mlxbase::Result<std::vector<std::string>> set_metadata(const mlxbase::os::Metadata&) override { return std::vector<std::string>{}; }
-    mlxbase::Result<std::vector<mlxbase::os::Extent>> extents() override { return inner_->extents(); }
-    mlxbase::Result<mlxbase::os::Sharing> sharing() override { return inner_->sharing(); }
-    mlxbase::Result<std::vector<mlxbase::os::Extent>> data_runs() override { return inner_->data_runs(); }
+    using RetoldFile::RetoldFile;
     bool in_cache(std::uint64_t) override { return true; }
-
-   private:
-    static mlxbase::Status refuse() { return mlxbase::fail(mlxbase::Code::invalid, "a search for duplicates writes nothing"); }
-    std::unique_ptr<mlxbase::os::File> inner_;
   };
 };
 

@@ -342,21 +342,6 @@ TEST_F(Grouping, CountsOneInodeWithManyNamesOnce) {
   EXPECT_EQ(inventory.groups[0].reclaimable_bytes, inventory.inodes[0].stat.allocated_bytes);
 }
 
-TEST_F(Grouping, CountsNothingForAnInodeThatANameOutsideKeepsAlive) {
-  const auto one = noise(kMiB, 1);
-  write("a", one);
-  write("b", one);
-  for (const char* name : {"a", "b"}) ASSERT_EQ(::link(path(name).c_str(), path(std::string("hidden-") + name).c_str()), 0);
-  options.ask_sharing = false;
-  auto inventory = list({{"a"}, {"b"}});
-  ASSERT_TRUE(find(inventory));
-  ASSERT_EQ(inventory.groups.size(), 1U);
-  const auto type = mlxbase::os::real_file_system().volume(dir, false)->type;
-  if (type == "ext4" || type == "tmpfs") {
-    EXPECT_EQ(inventory.groups[0].reclaimable_bytes, 0U);
-  }
-}
-
 TEST_F(Grouping, KnowsWhatStoresShareByLinks) {
   const auto one = noise(kMiB, 1);
   write("a", one);
