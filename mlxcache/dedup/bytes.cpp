@@ -24,6 +24,9 @@ constexpr std::uint64_t kShareStep = std::uint64_t{256} << 20U;   // asked of th
 bool cancelled(const mlxbase::Cancel* cancel) { return cancel != nullptr && cancel->requested(); }
 std::unexpected<mlxbase::Error> stopped() { return fail(Code::cancelled, "stopped"); }
 
+/// No more than the file needs: a store has thousands of small ones.
+std::size_t block_for(std::uint64_t size) { return static_cast<std::size_t>(std::clamp<std::uint64_t>(size, 1, kBlock)); }
+
 bool all_zero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
@@ -33,8 +36,8 @@ bool all_zero(std::span<const std::byte> bytes) {
 Result<Compared> compare(os::File& a, os::File& b, const mlxbase::Cancel* cancel, mlxbase::Progress& progress) {
   const auto size = TRY(a.stat()).size;
   if (size != TRY(b.stat()).size) return Compared{};
-  std::vector<std::byte> left(kBlock);
-  std::vector<std::byte> right(kBlock);
+  std::vector<std::byte> left(block_for(size));
+  std::vector<std::byte> right(left.size());
   Hasher hasher(Algorithm::sha256);
   a.advise_sequential();
   b.advise_sequential();
@@ -67,13 +70,13 @@ Result<std::vector<os::Extent>> holes_of(os::File& file, std::size_t limit) {
 
 Result<std::string> copy_bytes(os::File& from, os::File& to, std::uint64_t size, const std::vector<os::Extent>& holes,
                                const mlxbase::Cancel* cancel, mlxbase::Progress& progress) {
-  std::vector<std::byte> block(kBlock);
+  std::vector<std::byte> block(block_for(size));
   Hasher hasher(Algorithm::sha256);
   from.advise_sequential();
   std::size_t hole = 0;  // the first that ends behind `at`
   for (std::uint64_t at = 0; at < size;) {
     if (cancelled(cancel)) return stopped();
-    const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size - at));
+    const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), size - at));
     const std::size_t n = TRY(from.pread(at, std::span(block).first(want)));
     if (n == 0) return fail(Code::changed, "it became shorter while it was copied");
     hasher.update({block.data(), n});

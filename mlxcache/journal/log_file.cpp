@@ -77,8 +77,9 @@ std::optional<Framed> record_at(std::span<const std::byte> file, std::uint64_t s
   return Framed{std::move(*record), at + kFrameBytes + length};
 }
 
+/// Not for two threads at once: whoever makes a journal holds the lock of MLXCACHE_HOME.
 std::uint64_t fresh_salt() {
-  std::random_device random;
+  static std::random_device random;  // opened once
   return static_cast<std::uint64_t>(random()) << 32U | random();
 }
 
