@@ -37,7 +37,7 @@ void add_option(CLI::App& app, const Option& row, std::deque<Slot>& slots) {
   }
   // One value for each time it is named: "--root a b" leaves b to the operands.
   slot.option = app.add_option(std::string(row.name), slot.values)->type_size(1)->expected(1)->allow_extra_args(false);
-  slot.option->multi_option_policy(row.repeated ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::Throw);
+  slot.option->multi_option_policy(row.repeated ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
   if (row.repeated) slot.option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args(false);
 }
 
@@ -46,7 +46,7 @@ void add_operand(CLI::App& app, const Operand& row, std::deque<Slot>& slots) {
   slot.name = row.name;
   slot.kind = row.kind;
   slot.option = app.add_option(std::string(row.name), slot.values);
-  slot.option->expected(0, row.repeated ? CLI::detail::expected_max_vector_size : 1);
+  slot.option->expected(0, CLI::detail::expected_max_vector_size);  // too many are told of in our own words
 }
 
 std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
@@ -117,7 +117,7 @@ Status unexpected_word(const Command* command, const std::string& word) {
     if (hint.empty()) hint = "; 'mlxcache --help' lists the commands";
     return fail(Code::invalid, fmt::format("unknown command '{}'{}", printable(word), hint));
   }
-  return fail(Code::invalid, fmt::format("'{}' does not know what to do with '{}'; see 'mlxcache {} --help'", command->name,
+  return fail(Code::invalid, fmt::format("'{}' has no use for '{}'; see 'mlxcache {} --help'", command->name,
                                          printable(word), command->name));
 }
 
@@ -126,6 +126,19 @@ void collect(const std::deque<Slot>& slots, Arguments& into) {
     if (slot.given) into.add(slot.name, "");
     for (const std::string& value : slot.values) into.add(slot.name, value);
   }
+}
+
+/// "--root DIR" if the last word of the line, or one before another option, names an option that takes a value; else empty.
+std::string option_without_value(std::span<const std::string> words, const Command* command) {
+  if (command == nullptr) return {};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    for (const Option& o : command->options) {
+      if (words[i] == o.name && !o.value.empty() && (i + 1 == words.size() || words[i + 1].starts_with("--"))) {
+        return fmt::format("{} {}", o.name, o.value);
+      }
+    }
+  }
+  return {};
 }
 
 /// Global switches named before anything went wrong are kept, so that an error is told in the form that was asked for.
@@ -172,6 +185,9 @@ Status parse(std::span<const std::string> words, Invocation& invocation) {
       if (parsed.app->parsed()) invocation.command = parsed.command;
     }
     const std::string way_out = invocation.command != nullptr ? fmt::format("; see 'mlxcache {} --help'", invocation.command->name) : "";
+    if (const auto missing = option_without_value(words, invocation.command); !missing.empty()) {
+      return fail(Code::invalid, fmt::format("{} needs a value{}", missing, way_out));
+    }
     return fail(Code::invalid, printable(error.what()) + way_out);
   }
 
@@ -195,6 +211,9 @@ Status parse(std::span<const std::string> words, Invocation& invocation) {
   collect(chosen->slots, invocation.arguments);
   if (invocation.globals.flag("--help")) return {};  // help needs no operands
   for (const Operand& row : invocation.command->operands) {
+    if (!row.repeated && invocation.arguments.all(row.name).size() > 1) {
+      return unexpected_word(invocation.command, invocation.arguments.all(row.name)[1]);
+    }
     if (row.required && invocation.arguments.all(row.name).empty()) {
       return fail(Code::invalid, fmt::format("'{}' needs {} ({}); see 'mlxcache {} --help'", invocation.command->name, row.name, row.help,
                                              invocation.command->name));

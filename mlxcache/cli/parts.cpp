@@ -189,6 +189,15 @@ std::string skipped_text(Session& session, std::span<const dedup::Skipped> skipp
   return out;
 }
 
+Exit exit_of_roots(const catalog::Inventory& inventory) {
+  for (const catalog::Listing& listing : inventory.listings) {
+    for (const catalog::Problem& p : listing.problems) {
+      if (listing.root.kind == catalog::StoreKind::loose && p.path == listing.root.path && p.error.code == mlxbase::Code::not_found) return Exit::partly;
+    }
+  }
+  return Exit::ok;
+}
+
 void warn_of_problems(Session& session, const catalog::Inventory& inventory) {
   if (session.preferences().json) return;  // they are in the document
   std::size_t total = 0;

@@ -56,6 +56,8 @@ ModelSize size_of(const catalog::Listing& listing, const catalog::Model& model);
 
 /// Skipped files, grouped by reason, largest group first: "3 files: open for writing", with some of the names.
 std::string skipped_text(Session& session, std::span<const dedup::Skipped> skipped, std::string_view heading);
+/// `partly` if a folder that the person named is not there: a slip of the finger must not look like an empty store.
+Exit exit_of_roots(const catalog::Inventory& inventory);
 /// Problems of listings to standard error, a few of them unless --verbose.
 void warn_of_problems(Session& session, const catalog::Inventory& inventory);
 

@@ -114,9 +114,11 @@ std::string merges_text(Session& session, const dedup::Plan& plan) {
   }
   if (files == 0) return {};
   const std::size_t width = session.columns() > 0 ? static_cast<std::size_t>(session.columns()) : 0;
-  std::string out = session.error_style().bold(fmt::format("This volume cannot share blocks, so {} would become hard links.", count(files, "file"))) + "\n";
-  out += wrap_text("Names of one file have its permissions, times and owner in common. What that changes ('mlxcache undo' brings all of it back):",
-                   width, "");
+  std::string out = wrap_text(
+      fmt::format("{} would become a hard link, because the volume cannot share blocks or because hard links were asked for. Names "
+                  "of one file have its permissions, times and owner in common. What that changes ('mlxcache undo' brings all of it back):",
+                  files == 1 ? "1 file" : fmt::format("Each of {} files", files)),
+      width, "");
   for (const auto& [change, actions] : by_change) {
     out += wrap_text(fmt::format("{}: {}", count(actions.size(), "file"), printable(change)), width, "  ");
     std::string line = "    " + session.show_path(actions.front()->target);

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
 #include "mlxcache/cli/commands/commands.h"
@@ -47,7 +49,8 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
     session.say("Nothing was changed yet.");
   } else {
     session.print(table.render(session.columns(), session.style()));
-    session.note("To take one back: mlxcache undo TRANSACTION");
+    const bool any = std::any_of(transactions.begin(), transactions.end(), [](const journal::Summary& t) { return t.state != journal::State::undone; });
+    if (any) session.note("To take one back: mlxcache undo TRANSACTION");
   }
   return status;
 }

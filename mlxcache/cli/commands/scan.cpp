@@ -94,11 +94,11 @@ void print_stores(Session& session, const Inventory& inventory) {
   session.print(table.render(session.columns(), session.style()));
 }
 
-void print_duplicates(Session& session, const Inventory& inventory) {
+void print_duplicates(Session& session, const Inventory& inventory, bool some_stores) {
   std::size_t open = 0;  // groups that still waste something
   for (const catalog::Group& g : inventory.groups) open += g.reclaimable_bytes > 0 ? 1 : 0;
   if (inventory.groups.empty()) {
-    session.say("\nNothing is stored twice.");
+    session.say(some_stores ? "\nNothing is stored twice within what was looked at." : "\nNothing is stored twice.");
     return;
   }
   if (open == 0) {
@@ -140,20 +140,20 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   options.min_size = arguments.bytes("--min-size", options.min_size);
   const Inventory inventory = TRY(session.scan(options));
   emit_scan(session, inventory);
-  if (session.preferences().json) return Exit::ok;
+  if (session.preferences().json) return exit_of_roots(inventory);
   if (inventory.listings.empty()) {
     if (options.only.empty()) return offer_demo(session);
     session.say("No such store was found on this machine.");
     return Exit::ok;
   }
   print_stores(session, inventory);
-  print_duplicates(session, inventory);
+  print_duplicates(session, inventory, !options.only.empty());
   warn_of_problems(session, inventory);
   if (inventory.reclaimable_bytes > 0) {
     session.note("\nNext: mlxcache dedup     shows exactly what would be shared; changes nothing\n"
                  "      mlxcache dups      lists every copy with its path");
   }
-  return Exit::ok;
+  return exit_of_roots(inventory);
 }
 
 constexpr Option kOptions[] = {
@@ -167,6 +167,8 @@ constexpr Example kExamples[] = {
     {"mlxcache scan --root /data/models", "also a folder that no tool told us about"},
     {"mlxcache scan --json | jq .reclaimable_bytes", "the number alone"},
 };
+
+constexpr ExitNote kExits[] = {{Exit::partly, "a folder named by --root is not there; the rest was looked at"}};
 
 }  // namespace
 
@@ -184,7 +186,7 @@ const Command kScan{
     {},
     kOptions,
     kExamples,
-    {},
+    kExits,
     &run,
 };
 

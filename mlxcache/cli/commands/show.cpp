@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
-#include <set>
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
@@ -69,24 +69,40 @@ struct FileView {
   std::vector<const Entry*> links;  // symlinks of the model that lead to it
 };
 
+constexpr int kMostHops = 8;  // of links that lead to links: a hub cache of today has two
+
 std::vector<FileView> files_of(const catalog::Listing& listing, const catalog::Model& model) {
   std::vector<FileView> files;
   std::map<std::string_view, std::size_t> at;
+  std::map<std::string_view, const Entry*> links;
   for (const std::uint32_t i : model.entries) {
     const Entry& entry = listing.entries[i];
-    if (entry.stat.kind == mlxbase::os::FileKind::symlink) continue;
-    if (at.emplace(entry.path, files.size()).second) files.push_back({&entry, {}});
-  }
-  for (const std::uint32_t i : model.entries) {
-    const Entry& entry = listing.entries[i];
-    if (entry.stat.kind != mlxbase::os::FileKind::symlink) continue;
-    const std::string target = path::normal(path::join(path::parent(entry.path), entry.link_target));
-    if (const auto found = at.find(target); found != at.end()) {
-      files[found->second].links.push_back(&entry);
-    } else {
-      files.push_back({&entry, {}});  // leads out of the store, or nowhere
+    if (entry.stat.kind == mlxbase::os::FileKind::symlink) {
+      links.emplace(entry.path, &entry);
+    } else if (at.emplace(entry.path, files.size()).second) {
+      files.push_back({&entry, {}});
     }
   }
+  for (const auto& [name, link] : links) {
+    std::string target = link->path;
+    for (int hop = 0; hop < kMostHops; ++hop) {
+      const auto next = links.find(target);
+      if (next == links.end()) break;
+      target = path::normal(path::join(path::parent(next->second->path), next->second->link_target));
+    }
+    if (const auto found = at.find(target); found != at.end()) {
+      files[found->second].links.push_back(link);
+    } else {
+      files.push_back({link, {}});  // leads out of the store, or nowhere
+    }
+  }
+  // The name that a person knows comes first: snapshots/…/model.safetensors rather than blobs/<digest>.
+  for (FileView& f : files) {
+    std::stable_sort(f.links.begin(), f.links.end(), [](const Entry* a, const Entry* b) {
+      return path::extension(a->path).size() > 1 && path::extension(b->path).size() <= 1;
+    });
+  }
+  std::stable_sort(files.begin(), files.end(), [](const FileView& a, const FileView& b) { return a.entry->stat.size > b.entry->stat.size; });
   return files;
 }
 

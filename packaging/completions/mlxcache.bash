@@ -1,0 +1,107 @@
+# Completions of mlxcache for bash (3.2 or later). Made by: mlxcache completions bash
+# shellcheck shell=bash
+
+_mlxcache_words() {
+    local word
+    COMPREPLY=()
+    for word in "$@"; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+    done
+}
+
+# Lines that mlxcache prints. They are foreign text: compared as text, quoted before they are offered.
+_mlxcache_from() {
+    local line quoted
+    COMPREPLY=()
+    while IFS= read -r line; do
+        [[ $line == "$cur"* ]] || continue
+        printf -v quoted '%q' "$line"
+        COMPREPLY+=("$quoted")
+    done < <(command mlxcache "$@" --quiet 2>/dev/null)
+    if declare -F __ltrim_colon_completions >/dev/null; then
+        __ltrim_colon_completions "$cur"
+    fi
+}
+
+_mlxcache_dirs() {
+    local line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        COMPREPLY+=("$line")
+    done < <(compgen -d -- "$cur")
+    compopt -o filenames 2>/dev/null
+}
+
+_mlxcache() {
+    local cur prev command options i
+    cur=${COMP_WORDS[COMP_CWORD]}
+    prev=${COMP_WORDS[COMP_CWORD - 1]}
+    # A name with a colon is three words to readline; taken together again where bash-completion is there to do it.
+    if declare -F _get_comp_words_by_ref >/dev/null; then
+        _get_comp_words_by_ref -n : cur prev
+    fi
+    command=
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            scan | ls | show | dups | du | dedup | undo | history | recover | verify | doctor | demo | completions | man | help) command=${COMP_WORDS[i]} && break ;;
+        esac
+    done
+
+    case $command:$prev in
+        scan:--root) _mlxcache_dirs && return ;;
+        scan:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        scan:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
+        ls:--root) _mlxcache_dirs && return ;;
+        ls:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        show:--root) _mlxcache_dirs && return ;;
+        show:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        dups:--root) _mlxcache_dirs && return ;;
+        dups:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        dups:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
+        du:--root) _mlxcache_dirs && return ;;
+        du:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        dedup:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        dedup:--model) _mlxcache_from ls --ids && return ;;
+        dedup:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
+        dedup:--method) _mlxcache_words auto reflink hardlink symlink && return ;;
+        dedup:--root) _mlxcache_dirs && return ;;
+        verify:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        verify:--root) _mlxcache_dirs && return ;;
+        doctor:--root) _mlxcache_dirs && return ;;
+        doctor:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
+        demo:--at) _mlxcache_dirs && return ;;
+    esac
+
+    options="--json --yes --quiet --verbose --no-color --help --version"
+    case $command in
+        scan) options+=" --root --store --min-size" ;;
+        ls) options+=" --root --store --ids" ;;
+        show) options+=" --root --store" ;;
+        dups) options+=" --root --store --min-size" ;;
+        du) options+=" --root --store" ;;
+        dedup) options+=" --apply --store --model --min-size --method --root" ;;
+        history) options+=" --ids" ;;
+        verify) options+=" --deep --store --root" ;;
+        doctor) options+=" --root --store" ;;
+        demo) options+=" --at --keep" ;;
+    esac
+    if [[ $cur == -* ]]; then
+        # shellcheck disable=SC2086 # a list of words
+        _mlxcache_words $options
+        return
+    fi
+
+    case $command in
+        '') _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
+        ls) COMPREPLY=() ;;
+        show) _mlxcache_from ls --ids ;;
+        undo) _mlxcache_from history --ids ;;
+        verify) _mlxcache_from ls --ids ;;
+        completions) _mlxcache_words bash zsh fish ;;
+        man) _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
+        help) _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
+        *) COMPREPLY=() ;;
+    esac
+}
+
+complete -F _mlxcache mlxcache

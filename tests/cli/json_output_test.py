@@ -1,0 +1,119 @@
+"""--json: one document, of the documented schema, for every command and for every way to fail."""
+import json
+import os
+import time
+import unittest
+
+import schema
+from house import House
+
+
+class JsonOutput(House):
+    def ask(self, *words, expect=0, name=None, **more):
+        code, out, err = self.run_it(*words, "--json", **more)
+        self.assertEqual(code, expect, out + err)
+        value = json.loads(out)
+        name = name or words[0]
+        self.assertEqual(value["schema"], f"mlxcache.{name}/1")
+        self.assertEqual(schema.errors(value, schema.load(name)), [], name)
+        return value
+
+    def test_every_command_keeps_its_schema(self):
+        self.ask("scan")
+        self.ask("scan", "--root", "/no/such", expect=3)
+        self.ask("ls")
+        self.ask("dups")
+        self.ask("du")
+        self.ask("verify")
+        self.ask("verify", "--deep")
+        self.ask("history")
+        self.ask("recover")
+        self.ask("man", "scan")
+        self.ask("completions", "bash")
+        self.ask("help")
+        self.ask("--version", name="version")
+        for model in self.ask("ls")["models"]:
+            self.ask("show", model["id"])
+
+    def test_doctor_keeps_its_schema(self):
+        code, out, err = self.run_it("doctor", "--json")
+        self.assertIn(code, (0, 1), err)
+        self.assertEqual(schema.errors(json.loads(out), schema.load("doctor")), [])
+
+    def test_a_round_of_dedup_and_undo_keeps_its_schemas(self):
+        plan = self.ask("dedup", "--method", "hardlink")
+        self.assertFalse(plan["applied"])
+        self.assertEqual(sum(a["bytes"] for a in plan["actions"]), plan["bytes_freed"])
+        self.assertEqual(len(plan["actions"]), 3)
+        refused = self.ask("dedup", "--method", "hardlink", "--apply", expect=8)
+        self.assertIn("--yes", refused["question"])
+        self.assertFalse(refused["applied"])
+        done = self.ask("dedup", "--method", "hardlink", "--apply", "--yes")
+        self.assertTrue(done["applied"])
+        self.assertEqual([(a["source"], a["target"], a["bytes"]) for a in done["actions"]], [(a["source"], a["target"], a["bytes"]) for a in plan["actions"]])
+        self.assertEqual(done["bytes_freed"], plan["bytes_freed"])
+        self.assertEqual(self.ask("history")["transactions"][0]["transaction"], done["transaction"])
+        for action in done["actions"]:
+            self.assertEqual(os.stat(action["source"]).st_ino, os.stat(action["target"]).st_ino)
+        undone = self.ask("undo", done["transaction"])
+        self.assertEqual(sorted(undone["restored"]), sorted(a["target"] for a in done["actions"]))
+        self.assertEqual(undone["refused"], [])
+        for action in done["actions"]:
+            self.assertNotEqual(os.stat(action["source"]).st_ino, os.stat(action["target"]).st_ino)
+        nothing = self.ask("dedup", "--apply", "--min-size", "1G")
+        self.assertIsNone(nothing["transaction"])
+
+    def test_our_own_change_costs_no_second_reading(self):
+        # A file younger than the coarsest clock's tick is not remembered, and a ctime cannot be set: this test has to wait for it.
+        time.sleep(2.5)
+        self.ask("verify")
+        self.ask("dedup", "--method", "hardlink", "--apply", "--yes")
+        self.assertEqual(self.ask("scan")["bytes_read"], 0)
+        self.ask("undo")
+        time.sleep(2.5)
+        self.ask("verify")
+        self.assertEqual(self.ask("scan")["bytes_read"], 0)
+
+    def test_numbers_of_scan_add_up(self):
+        scan = self.ask("scan")
+        self.assertEqual(sum(s["reclaimable_bytes"] for s in scan["stores"]), scan["reclaimable_bytes"])
+        self.assertEqual(sum(d["reclaimable_bytes"] for d in scan["duplicates"]), scan["reclaimable_bytes"])
+        for duplicate in scan["duplicates"]:
+            sizes = {os.stat(p).st_size for p in duplicate["paths"]}
+            self.assertEqual(sizes, {duplicate["size"]})
+
+    def test_the_demo_keeps_its_schema_and_so_do_its_steps(self):
+        demo = self.ask("demo", env=self.env(TMPDIR=str(self.top)))
+        self.assertTrue(demo["restored_exactly"])
+        for step in demo["steps"]:
+            name = step["command"].split()[1]
+            self.assertEqual(schema.errors(step["output"], schema.load(name)), [], name)
+
+    def test_errors_are_documents_too(self):
+        for words, code, exit_code in [
+            (["scna"], "invalid", 2),
+            (["show", "no-such-model-at-all"], "not_found", 4),
+            (["undo", "20200101T000000-0000"], "not_found", 4),
+            (["scan", "--store", "x"], "invalid", 2),
+        ]:
+            with self.subTest(words):
+                got = self.ask(*words, expect=exit_code, name="error")
+                self.assertEqual((got["error"]["code"], got["exit"]), (code, exit_code))
+
+    def test_a_path_that_is_not_utf8_is_given_exactly_beside(self):
+        folder = os.fsencode(self.top) + b"/loose"
+        os.makedirs(folder + b"/bad", exist_ok=True)
+        os.symlink(b"/nowhere", folder + b"/bad/caf\xe9.gguf")
+        with open(folder + b"/bad/\xff\xfe.gguf", "wb") as file:
+            file.write(b"x" * 5000)
+        self.ask("scan", "--root", os.fsdecode(folder))
+        self.ask("ls", "--root", os.fsdecode(folder))
+
+    def test_standard_output_holds_nothing_but_the_document(self):
+        code, out, err = self.run_it("scan", "--json", "--verbose")
+        json.loads(out)
+        self.assertEqual(code, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
