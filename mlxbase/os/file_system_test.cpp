@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -304,6 +306,21 @@ TEST_F(RealFiles, ProbingAVolumeLeavesNothingBehind) {
   EXPECT_TRUE(facts.case_sensitive.has_value());
   EXPECT_FALSE(facts.mount_point.empty());
   EXPECT_THAT(names(), IsEmpty());
+}
+
+TEST_F(RealFiles, ProbingTakesAwayWhatAKilledProbeLeft) {
+  const pid_t dead = ::fork();
+  ASSERT_GE(dead, 0);
+  if (dead == 0) ::_exit(0);
+  ::waitpid(dead, nullptr, 0);
+  const std::string left = ".mlxcache-probe-" + std::to_string(dead) + "-0";
+  const std::string running = ".mlxcache-probe-" + std::to_string(::getppid()) + "-0";
+  const std::string not_ours = ".mlxcache-probe-notes";
+  for (const auto& name : {left, running, not_ours}) ASSERT_TRUE(fs_.make_dir(at(name), 0700));
+  write(left + "/a", "x");
+  write(left + "/twin", "x");
+  ASSERT_TRUE(fs_.volume(root_, true));
+  EXPECT_THAT(names(), UnorderedElementsAre(running, not_ours));
 }
 
 TEST_F(RealFiles, LookingAtAVolumeWithoutProbingWritesNothingAndClaimsNothing) {

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -365,6 +367,32 @@ class PosixFileSystem final : public FileSystem {
   }
 };
 
+constexpr std::string_view kProbePrefix = ".mlxcache-probe-";  // <prefix><process>-<serial>
+
+void remove_probe(const std::string& base) {
+  for (const char* name : {"a", "A", "clone", "link", "symlink", "twin"}) ::unlink(path::join(base, name).c_str());
+  ::rmdir(base.c_str());
+}
+
+/// Takes away what probes left in `dir` whose process was killed: tools would report such a folder in their store.
+void sweep_probes(const std::string& dir) {
+  DIR* stream = ::opendir(dir.c_str());
+  if (stream == nullptr) return;
+  std::vector<std::string> left;
+  while (const dirent* entry = ::readdir(stream)) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(kProbePrefix)) continue;
+    pid_t process = 0;
+    const auto digits = name.substr(kProbePrefix.size());
+    const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), process);
+    if (end.ec != std::errc{} || end.ptr == digits.data() + digits.size() || *end.ptr != '-' || process <= 0) continue;
+    if (::kill(process, 0) == 0 || errno != ESRCH) continue;  // it lives, or may
+    left.push_back(path::join(dir, name));
+  }
+  ::closedir(stream);
+  for (const std::string& base : left) remove_probe(base);
+}
+
 Result<VolumeFacts> PosixFileSystem::volume(const std::string& dir, bool probe) {
   TRY(check(dir));
   struct statvfs v {};
@@ -382,18 +410,16 @@ Result<VolumeFacts> PosixFileSystem::volume(const std::string& dir, bool probe) 
     return facts;
   }
 
+  sweep_probes(dir);
   static std::atomic<unsigned> counter{0};
-  const std::string base = path::join(dir, fmt::format(".mlxcache-probe-{}-{}", ::getpid(), counter.fetch_add(1)));
+  const std::string base = path::join(dir, fmt::format("{}{}-{}", kProbePrefix, ::getpid(), counter.fetch_add(1)));
   if (auto made = make_dir(base, 0700); !made) {
     facts.why_not_probed = made.error().message;
     return facts;
   }
   struct Cleaner {
     const std::string& base;
-    ~Cleaner() {
-      for (const char* name : {"a", "A", "clone", "link", "symlink", "twin"}) ::unlink(path::join(base, name).c_str());
-      ::rmdir(base.c_str());
-    }
+    ~Cleaner() { remove_probe(base); }
   } const cleaner{base};
 
   const std::string a = path::join(base, "a");
