@@ -222,6 +222,26 @@ TEST_F(Grouping, TrustsNeitherOfTwoClaimsThatDisagree) {
   EXPECT_TRUE(inventory.groups.empty());
 }
 
+TEST_F(Grouping, DoesNotTrustADisputedClaimThatIsRepeated) {
+  const auto one = noise(kMiB, 1);
+  const auto two = noise(kMiB, 2);
+  write("a", one);
+  write("b", two);
+  auto inventory = list({{"a", {sha256_of(two), sha256_of(one), sha256_of(two)}}, {"b", {sha256_of(two)}}});
+  ASSERT_TRUE(find(inventory));
+  EXPECT_TRUE(inventory.groups.empty());
+}
+
+TEST_F(Grouping, LeavesAnInodeAloneThatIsAlsoARunningDownload) {
+  const auto one = noise(kMiB, 1);
+  write("a", one);
+  write("b", one);
+  ASSERT_EQ(::link(path("b").c_str(), path("b.partial").c_str()), 0);
+  auto inventory = list({{"a"}, {"b"}, {"b.partial", {}, Role::partial}});
+  ASSERT_TRUE(find(inventory));
+  EXPECT_TRUE(inventory.groups.empty());
+}
+
 TEST_F(Grouping, NeverMixesAXetHashWithASha256) {
   const auto one = noise(kMiB, 1);
   const auto sha = sha256_of(one);
