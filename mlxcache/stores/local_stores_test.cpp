@@ -95,11 +95,14 @@ TEST(LlamaCpp, NamesAFlatFileByItsManifestAndTakesTheEtagForAHint) {
   home.put(dir + "manifest=org=repo-GGUF=Q4_K_M.json", R"({"ggufFile":{"rfilename":"repo-Q4_K_M.gguf","size":7}})");
   home.put(dir + "other.gguf", "weights");
   home.put(dir + "other.gguf.json", R"({"url":"https://x/y","etag":"W/\"d41d8cd98f00b204e9800998ecf8427e\"","lastModified":""})");
+  home.put(dir + "third.gguf", "weights");
+  home.put(dir + "third.gguf.etag", kCommit);
   const Listing l = home.list(StoreKind::llama_cpp, ".cache/llama.cpp");
   EXPECT_TRUE(l.problems.empty());
   EXPECT_TRUE(holds(l, model_at(l, "org/repo-GGUF:Q4_K_M"), "repo-Q4_K_M.gguf"));
   EXPECT_EQ(entry_at(l, "repo-Q4_K_M.gguf").claim, mlxbase::Digest::parse(Algorithm::sha256, kSha256));
   EXPECT_FALSE(entry_at(l, "other.gguf").claim) << "an MD5 of a content network";
+  EXPECT_FALSE(entry_at(l, "third.gguf").claim) << "40 digits are no git digest here";
   model_at(l, "other");
 }
 
