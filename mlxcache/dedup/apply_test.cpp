@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "mlxbase/testing/fake_clock.h"
@@ -65,7 +64,12 @@ TEST_F(OnDisk, HardLinkFreesTheCopyAndUndoGivesBackOwnInodeMetadataAndBytes) {
   const std::string a = folder.write("a/model.gguf", bytes);
   const std::string b = folder.write("b/model.gguf", bytes);
   ::chmod(b.c_str(), 0604);
-  ::setxattr(b.c_str(), "user.xdg.origin.url", "https://example.org", 19, 0);
+  {
+    auto file = os::real_file_system().open_write(b).value();
+    auto marked = file->metadata().value();
+    marked.attributes.push_back({"user.xdg.origin.url", "https://example.org"});
+    ASSERT_TRUE(file->set_metadata(marked));
+  }
   const timespec times[2] = {{1'600'000'000, 5}, {1'500'000'000, 123'456'789}};
   ::utimensat(AT_FDCWD, b.c_str(), times, 0);
   const auto before = os::real_file_system().open_read(b).value()->metadata().value();

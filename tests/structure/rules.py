@@ -8,7 +8,8 @@ import subprocess
 
 PRODUCTS = ("mlxbase", "mlxcache", "mlxstudio", "mlxhub", "mlxdash", "swiftmlx")
 CODE = (".cpp", ".h", ".py", ".sh", ".cmake", ".swift")
-TEST_SUFFIX = re.compile(r"(_test|_fuzz|_bench|_suite|_fixture)\.(cpp|h)$")
+# Code that only tests link: the tests themselves, and what they share.
+TEST_SUFFIX = re.compile(r"(_(test|fuzz|bench|suite|fixture)|/fixture|/test_\w+)\.(cpp|h)$")
 
 
 class Tree:
@@ -109,6 +110,8 @@ def layers(tree):
             target = room_of(found[1])
             if target is None or target.split("/")[0] not in PRODUCTS:
                 wrong.append(f'{name}:{number}: includes "{found[1]}": write the path from the root, room and all')
+            elif TEST_SUFFIX.search(found[1]) and not TEST_SUFFIX.search(name):
+                wrong.append(f"{name}:{number}: {found[1]} is for tests only")
             elif target not in allowed:
                 wrong.append(f"{name}:{number}: {room} may not use {target}")
     return wrong

@@ -79,6 +79,10 @@ class Rules(unittest.TestCase):
         self.expect(self.includes("mlxcache/scan/a.cpp", '#include "mlxbase/testing/m.h"'), "may not use mlxbase/testing")
         self.assertEqual(self.includes("mlxcache/scan/a_test.cpp", '#include "mlxbase/testing/m.h"'), [])
 
+    def test_what_tests_share_may_use_what_tests_may_and_is_for_them_alone(self):
+        self.assertEqual(self.includes("mlxcache/scan/test_home.h", '#include "mlxbase/testing/m.h"'), [])
+        self.expect(self.includes("mlxcache/scan/a.cpp", '#include "mlxcache/scan/test_home.h"'), "for tests only")
+
     def test_a_test_may_not_reach_above_its_room(self):
         self.expect(self.includes("mlxcache/catalog/a_test.cpp", '#include "mlxcache/scan/s.h"'), "may not use mlxcache/scan")
 
