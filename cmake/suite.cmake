@@ -36,6 +36,9 @@ target_compile_options(suite_flags INTERFACE
   -Werror=unused-result -Werror=shadow -Werror=suggest-override -Werror=return-type
   $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-gnu-statement-expression -Wno-error=suggest-override -Winconsistent-missing-override
     -Wno-unknown-warning-option -Wno-c2y-extensions>)  # newer clangs call __COUNTER__ (TRY) an extension
+if(SUITE_LIBCXX OR APPLE)
+  target_compile_options(suite_flags INTERFACE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/libcxx_expected.h")
+endif()
 if(SUITE_SANITIZE)
   string(REPLACE ";" "," _sanitize "${SUITE_SANITIZE}")
   target_compile_options(suite_flags INTERFACE -fsanitize=${_sanitize} -fno-omit-frame-pointer -fno-sanitize-recover=all)

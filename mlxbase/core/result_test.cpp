@@ -38,6 +38,26 @@ TEST(Try, MovesWhatCannotBeCopied) {
   EXPECT_EQ(unbox(6).value(), 3);
 }
 
+// As large as FileStat and with padding at its end, which libc++ 16 used for the flag: cmake/libcxx_expected.h.
+struct Padded {
+  std::int64_t most[8] = {};
+  bool last = false;
+};
+Result<Padded> padded() {
+  Padded p;
+  p.last = true;
+  return p;
+}
+
+TEST(Result, AValueWithPaddingAtItsEndStaysAValue) {
+  const auto pass = []() -> Result<Padded> { return TRY(padded()); };
+  auto first = pass();
+  const auto second = std::move(first);
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(second->last);
+  EXPECT_TRUE(Result<Padded>(Padded{}));
+}
+
 TEST(ErrnoCodes, TellApartWhatACallerMustTellApart) {
   EXPECT_EQ(code_of_errno(ENOENT), Code::not_found);
   EXPECT_EQ(code_of_errno(EACCES), Code::permission);
