@@ -76,11 +76,11 @@ _mlxcache() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
 )";
-  out += fmt::format("            {}) command=${{COMP_WORDS[i]}} && break ;;\n", command_names(" | "));
+  out += fmt::format("            {}) \n                command=${{COMP_WORDS[i]}}\n                break\n                ;;\n", command_names(" | "));
   out += "        esac\n    done\n\n    case $command:$prev in\n";
   for (const Command& c : commands()) {
     for (const Option& o : c.options) {
-      if (!o.value.empty()) out += fmt::format("        {}:{}) {} && return ;;\n", c.name, o.name, bash_values(o.kind));
+      if (!o.value.empty()) out += fmt::format("        {}:{})\n            {}\n            return\n            ;;\n", c.name, o.name, bash_values(o.kind));
     }
   }
   out += "    esac\n\n    options=\"";

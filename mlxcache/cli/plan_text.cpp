@@ -113,7 +113,7 @@ std::string merges_text(Session& session, const dedup::Plan& plan) {
     by_change[fmt::format("{}", fmt::join(a.merges, ", "))].push_back(&a);
   }
   if (files == 0) return {};
-  const std::size_t width = session.columns() > 0 ? static_cast<std::size_t>(session.columns()) : 0;
+  const std::size_t width = static_cast<std::size_t>(session.world().err.columns());
   std::string out = wrap_text(
       fmt::format("{} would become a hard link, because the volume cannot share blocks or because hard links were asked for. Names "
                   "of one file have its permissions, times and owner in common. What that changes ('mlxcache undo' brings all of it back):",

@@ -60,6 +60,14 @@ void Session::say(std::string_view text) {
   world_.out.write(std::string(text) + "\n");
 }
 
+void Session::say_wrapped(std::string_view text) {
+  print(wrap_text(text, columns() > 0 ? static_cast<std::size_t>(columns()) : 0, ""));
+}
+
+void Session::say_fitted(std::string_view text) {
+  say(columns() > 0 ? elide_middle(text, static_cast<std::size_t>(columns())) : std::string(text));
+}
+
 void Session::print(std::string_view text) {
   if (preferences_.json) return;
   progress_.finish();
@@ -69,12 +77,12 @@ void Session::print(std::string_view text) {
 void Session::note(std::string_view text) {
   if (preferences_.json || preferences_.quiet) return;
   progress_.finish();
-  world_.err.write(std::string(text) + "\n");
+  world_.err.write(wrap_text(text, static_cast<std::size_t>(world_.err.columns()), ""));
 }
 
 void Session::warn(std::string_view text) {
   progress_.finish();
-  world_.err.write(error_style_.yellow("warning: ") + std::string(text) + "\n");
+  world_.err.write(wrap_text(error_style_.yellow("warning:") + " " + std::string(text), static_cast<std::size_t>(world_.err.columns()), ""));
 }
 
 void Session::emit(std::string_view schema, json::Value document) {

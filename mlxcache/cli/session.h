@@ -72,7 +72,11 @@ class Session {
   void say(std::string_view text);
   /// A result that is already whole lines.
   void print(std::string_view text);
-  /// A remark or hint, to standard error; not with --quiet or --json.
+  /// The same, broken at spaces where the terminal ends.
+  void say_wrapped(std::string_view text);
+  /// The same, its middle cut where the terminal ends.
+  void say_fitted(std::string_view text);
+  /// A remark or hint, to standard error; not with --quiet or --json. Broken at spaces where the terminal ends.
   void note(std::string_view text);
   /// Something the person must know, to standard error, always.
   void warn(std::string_view text);

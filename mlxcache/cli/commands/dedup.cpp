@@ -51,7 +51,7 @@ Result<Exit> apply(Session& session, const catalog::Inventory& inventory, const 
     session.emit("mlxcache.dedup/1", std::move(document));
   }
   session.print(skipped_text(session, applied.skipped, "Left alone while applying"));
-  session.say(fmt::format("{} {} share their bytes now; {} freed ({} bytes).", session.style().green("Done:"),
+  session.say_wrapped(fmt::format("{} {} share their bytes now; {} freed ({} bytes).", session.style().green("Done:"),
                           count(applied.done.size(), "file"), format_bytes(applied.bytes_freed), format_exact(applied.bytes_freed)));
   if (!applied.transaction.empty()) session.note(fmt::format("To take it back: mlxcache undo {}", applied.transaction));
   if (session.cancelled()) return Exit::cancelled;
@@ -92,7 +92,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   const std::string merges = merges_text(session, plan);
   if (!wants_apply) {
     if (!merges.empty()) session.note("\n" + merges);
-    session.note(fmt::format("{}Nothing was changed. To do exactly this: mlxcache {} --apply", merges.empty() ? "\n" : "", printable(session.command_line())));
+    session.note(fmt::format("{}Nothing was changed. To do exactly this:\n  mlxcache {} --apply", merges.empty() ? "\n" : "", printable(session.command_line())));
     return Exit::ok;
   }
   if (plan.merges_metadata) {

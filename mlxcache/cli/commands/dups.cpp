@@ -20,11 +20,12 @@ std::string_view state_of(const catalog::Inode& inode, bool first_on_volume) {
 
 void print_group(Session& session, const Inventory& inventory, const catalog::Group& group) {
   const Style& style = session.style();
-  session.say(fmt::format("{}  {}", style.bold(title_of(inventory, group)),
-                          style.dim(fmt::format("{} {}", short_digest(group.digest),
-                                                group.evidence == catalog::Evidence::measured ? "measured" : "claimed by the stores"))));
+  const std::string title = title_of(inventory, group);
+  session.say(style.bold(session.columns() > 0 ? elide_middle(title, static_cast<std::size_t>(session.columns())) : title));
   session.say(fmt::format("  {} each, {}, sharing frees {}", format_bytes(group.size), count(group.inodes.size(), "copy", "copies"),
                           format_bytes(group.reclaimable_bytes)));
+  session.say(style.dim(fmt::format("  {} ({})", short_digest(group.digest),
+                                    group.evidence == catalog::Evidence::measured ? "measured" : "claimed by the stores")));
   const std::size_t width = session.columns() > 0 ? static_cast<std::size_t>(session.columns()) : 0;
   bool first = true;
   for (const std::uint32_t index : group.inodes) {

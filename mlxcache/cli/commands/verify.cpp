@@ -46,7 +46,10 @@ void print_checked(Session& session, const Checked& c) {
   const std::string word(verify::to_string(c.verdict));
   const bool bad = c.verdict == Verdict::damaged || c.verdict == Verdict::malformed || c.verdict == Verdict::unreadable;
   const std::string padded = fmt::format("{:<10}", word);
-  session.say(fmt::format("{}  {}", bad ? style.red(padded) : c.verdict == Verdict::intact ? style.green(padded) : style.dim(padded), session.show_path(c.path)));
+  std::string shown = session.show_path(c.path);
+  // The path of a damaged file is wanted whole, however long the line.
+  if (!bad && session.columns() > 24) shown = elide_middle(shown, static_cast<std::size_t>(session.columns()) - 12);
+  session.say(fmt::format("{}  {}", bad ? style.red(padded) : c.verdict == Verdict::intact ? style.green(padded) : style.dim(padded), shown));
   if (!bad) return;
   if (!c.model.empty()) session.say(fmt::format("            model {} in {}", printable(c.model), c.store));
   if (!c.reason.empty()) session.say("            " + printable(c.reason));
@@ -93,7 +96,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
       print_checked(session, c);
     }
   }
-  session.say(fmt::format("{} intact, {} damaged, {} malformed, {} unreadable, {} without a digest to compare; {} read.", tally[Verdict::intact],
+  session.say_wrapped(fmt::format("{} intact, {} damaged, {} malformed, {} unreadable, {} without a digest to compare; {} read.", tally[Verdict::intact],
                           tally[Verdict::damaged], tally[Verdict::malformed], tally[Verdict::unreadable], tally[Verdict::unclaimed],
                           format_bytes(report.bytes_read)));
   if (tally[Verdict::unclaimed] > 0 && !wanted.deep) {
