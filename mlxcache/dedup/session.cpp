@@ -74,6 +74,8 @@ Status check_within(os::FileSystem& fs, const std::string& root, const std::stri
 }
 
 Result<TemporaryNames> temporary_names(os::FileSystem& fs, const catalog::Root& root, const std::string& target, std::uint64_t device, bool inside) {
+  // The folder's device, not the file's: on overlayfs they differ.
+  if (const auto folder = fs.stat(folder_of(target), os::Follow::yes)) device = folder->id.device;
   const auto& adapter = stores::adapter_of(root.kind);
   TemporaryNames names{adapter.staging(root, target, random_token()), adapter.staging(root, target, random_token())};
   bool fits = !inside;
@@ -123,9 +125,11 @@ Status LockSet::take(const catalog::Root& root, const std::string& p, const os::
     if (held_.contains(file.path)) continue;
     auto lock = fs_.try_lock(file.path, file.mode);
     if (!lock && lock.error().code == Code::not_found) {
-      // Nobody has needed the lock yet; a tool that comes now has to find ours.
+      // Nobody has needed the lock yet; a tool that comes now has to find ours. No symlink may lead its folders out of the store.
+      std::string there = file.path;
+      while (there != folder_of(there) && !fs_.stat(folder_of(there), os::Follow::no)) there = folder_of(there);
+      TRY(check_within(fs_, root.path, there));
       TRY(os::make_dirs(fs_, folder_of(file.path), 0755));
-      TRY(check_within(fs_, root.path, file.path));
       lock = fs_.try_lock(file.path, file.mode);
     }
     if (!lock) {

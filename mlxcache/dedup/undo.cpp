@@ -57,7 +57,10 @@ class Undoer {
   Result<std::unique_ptr<os::File>> make_copy(const Step& step, Now& now, const std::string& staging, std::string& digest);
   Status begin(Step& step, const Now& now, bool in_place);
   void settled(Step& step, Outcome outcome, std::string reason);
-  catalog::Root root_of(const Intent& i) const { return {static_cast<catalog::StoreKind>(i.target_kind), i.target_root, "journal"}; }
+  catalog::Root root_of(const Intent& i) const {
+    const bool known = i.target_kind < catalog::kStoreKinds;  // a later version's journal may name a store that this one has not
+    return {known ? static_cast<catalog::StoreKind>(i.target_kind) : catalog::StoreKind::loose, i.target_root, "journal"};
+  }
   bool cancelled() const { return machinery_.cancel != nullptr && machinery_.cancel->requested(); }
 
   const Machinery& machinery_;

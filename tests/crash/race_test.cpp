@@ -74,15 +74,24 @@ TEST_P(Race, AReplacedTargetIsTheNewFile) {
 }
 
 TEST_P(Race, ATargetWrittenInPlaceHasTheNewBytes) {
+  const auto method = GetParam().method;
+  const bool one_inode = method == dedup::Method::hard_link || method == dedup::Method::symlink;
   at_every_call(false, [&](World& w) { w.fs.owner_writes_in_place(w.targets[0], newer_); },
-                [&](World& w, const std::string& what, bool) { EXPECT_TRUE(w.fs.content(w.targets[0]) == newer_) << what; });
+                [&](World& w, const std::string& what, bool) {
+                  // Who opens the name in the instant in which it means the shared inode writes to that: it may be the source that has the new
+                  // bytes then, and the target its old ones again. Stores that write in place never get such links (safety.md).
+                  const bool in_source = one_inode && w.fs.content(kSource) == newer_ && w.fs.content(w.targets[0]) == w.bytes;
+                  EXPECT_TRUE(w.fs.content(w.targets[0]) == newer_ || in_source) << what;
+                });
 }
 
 TEST_P(Race, ARemovedTargetIsGoneOrWhole) {
   for (const bool undo : {false, true}) {
     at_every_call(undo, [&](World& w) { ASSERT_TRUE(w.fs.unlink(w.targets[0])); },
                   [&](World& w, const std::string& what, bool) {
-                    if (w.fs.exists(w.targets[0])) EXPECT_TRUE(w.fs.content(w.targets[0]) == w.bytes) << what;
+                    if (w.fs.exists(w.targets[0])) {
+                      EXPECT_TRUE(w.fs.content(w.targets[0]) == w.bytes) << what;
+                    }
                   });
   }
 }
@@ -93,7 +102,9 @@ TEST_P(Race, ARenamedTargetOpensUnderItsNewName) {
                   [&](World& w, const std::string& what, bool) {
                     ASSERT_TRUE(w.fs.exists("/stores/b/moved.bin")) << what;
                     EXPECT_TRUE(w.fs.content("/stores/b/moved.bin") == w.bytes) << what;
-                    if (w.fs.exists(w.targets[0])) EXPECT_TRUE(w.fs.content(w.targets[0]) == w.bytes) << what;
+                    if (w.fs.exists(w.targets[0])) {
+                      EXPECT_TRUE(w.fs.content(w.targets[0]) == w.bytes) << what;
+                    }
                   });
   }
 }
