@@ -80,10 +80,11 @@ class Lister {
     if (entry.role == Role::payload) {
       entry.claim = *digest;
       entry.claim_checked_by_tool = true;
-      // The server sets a layer's times when a model is created from it, and may not if another user owns the inode.
+      // The server sets a layer's times when a model is created from it, and may not if another user owns the inode; nor can it
+      // follow a link into a home that is closed to it.
       if (entry.stat.uid != context_.environment.uid) {
-        entry.links.hard_link = false;
-        entry.links_reason = "the Ollama server's user must own its blobs";
+        entry.links = entry.links & catalog::kReflinkOnly;
+        entry.links_reason = "the Ollama server runs as another user, who must own its blobs";
       }
     }
     blobs_[*digest].push_back(e);

@@ -168,13 +168,12 @@ TEST_F(Ollama, LeavesEveryFormOfDownloadAndTemporaryAlone) {
   }
 }
 
-TEST_F(Ollama, AllowsNoHardLinkWhereAnotherUserOwnsTheBlob) {
+TEST_F(Ollama, AllowsOnlyClonesWhereAnotherUserOwnsTheBlob) {
   const std::string hex = blob("weights");
   EXPECT_TRUE(entry(listed(), hex)->links.hard_link);
   environment.uid += 1;
   const Listing l = listed();
-  EXPECT_FALSE(entry(l, hex)->links.hard_link);
-  EXPECT_TRUE(entry(l, hex)->links.reflink);
+  EXPECT_EQ(entry(l, hex)->links, catalog::kReflinkOnly);
   EXPECT_FALSE(entry(l, hex)->links_reason.empty());
 }
 
