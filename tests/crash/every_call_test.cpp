@@ -148,7 +148,8 @@ TEST_P(EveryCall, UndoMayLosePowerAnywhere) {
 }
 
 TEST_P(EveryCall, RecoveryMayEndAnywhereItself) {
-  for (std::uint64_t n = 0;; ++n) {
+  // Every fourth cut of apply, and for each of them every cut of its recovery: the pairs are many and much alike.
+  for (std::uint64_t n = 1;; n += 4) {
     bool apply_refused = false;
     for (std::uint64_t m = 0;; ++m) {
       World world(way());
