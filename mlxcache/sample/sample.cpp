@@ -61,8 +61,8 @@ mlxbase::Result<catalog::Root> build(StoreKind kind, const std::string& home, co
                                      const std::string& at, std::optional<mlxbase::os::Platform> platform) {
   const Builder& row = kBuilders[static_cast<std::size_t>(kind)];
   assert(row.kind == kind);
-  return row.build(Order{.home = home, .platform = platform.value_or(mlxbase::os::real_environment().platform), .at = at, .models = models,
-                         .extras = extras});
+  return row.build(Order{
+      .home = home, .platform = platform.value_or(mlxbase::os::real_environment().platform), .at = at, .models = models, .extras = extras});
 }
 
 std::string Order::place(std::string_view on_linux, std::string_view on_macos) const {

@@ -40,7 +40,8 @@ mlxbase::Result<catalog::Root> build(const Order& order) {
             R"({"ggufFile":{"rfilename":")" + first.name + R"(","size":)" + std::to_string(first.bytes.size()) + R"(,"lfs":{"sha256":")" +
                 sha256_hex(first.bytes) + "\"}}}"));
   }
-  if (order.extras.partial) TRY(put(path::join(root.path, "org_half-GGUF_half-Q8_0.gguf.downloadInProgress"), gguf_bytes(7, 4000).substr(0, 2000)));
+  if (order.extras.partial)
+    TRY(put(path::join(root.path, "org_half-GGUF_half-Q8_0.gguf.downloadInProgress"), gguf_bytes(7, 4000).substr(0, 2000)));
   if (order.extras.broken) TRY(link(path::join(order.home, "gone.gguf"), path::join(root.path, "org_gone_gone.gguf")));
   return root;
 }

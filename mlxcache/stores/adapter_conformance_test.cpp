@@ -425,7 +425,14 @@ TEST_P(EveryAdapter, FollowsNoMetadataOutOfTheRoot) {
 
 TEST_P(EveryAdapter, SurvivesMetadataOfAnyBytes) {
   const std::vector<std::string> bytes = {
-      "", "\0\0\0\0", "{", "[]", "null", std::string(100'000, '['), "{\"files\":{\"../../../etc/passwd\":{\"size\":-1}}}", "\xff\xfe\xfd",
+      "",
+      "\0\0\0\0",
+      "{",
+      "[]",
+      "null",
+      std::string(100'000, '['),
+      "{\"files\":{\"../../../etc/passwd\":{\"size\":-1}}}",
+      "\xff\xfe\xfd",
       R"({"layers":[{"digest":"sha256:../../../../etc/passwd","size":18446744073709551615}],"weight_map":{"a":"../../x"},"models":[1,{"id":7}]})"};
   int n = 0;
   for (const std::string& content : bytes) {

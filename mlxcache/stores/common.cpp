@@ -46,7 +46,8 @@ bool is_staging_name(std::string_view name) {
   return name == kStagingFolder || (name.starts_with(kStagingPrefix) && name.ends_with(kStagingEnding));
 }
 
-void add_root(const Context& context, std::vector<Root>& roots, catalog::StoreKind kind, const std::string& where, std::string_view origin) {
+void add_root(const Context& context, std::vector<Root>& roots, catalog::StoreKind kind, const std::string& where,
+              std::string_view origin) {
   if (where.empty() || where.contains('\0')) return;
   std::string absolute = path::normal(context.environment.absolute(where));
   const auto stat = context.fs.stat(absolute, Follow::yes);
@@ -98,7 +99,8 @@ mlxbase::Result<std::string> read_metadata(const Context& context, const std::st
   return mlxbase::os::read_small_file(context.fs, file, limit, Follow::no);
 }
 
-mlxbase::Result<mlxbase::json::Value> read_json(const Context& context, const std::string& root, const std::string& file, std::uint64_t limit) {
+mlxbase::Result<mlxbase::json::Value> read_json(const Context& context, const std::string& root, const std::string& file,
+                                                std::uint64_t limit) {
   const std::string text = TRY(read_metadata(context, root, file, limit));
   return mlxbase::json::parse(text, {.bytes = static_cast<std::size_t>(limit), .depth = 64});
 }

@@ -17,7 +17,8 @@ bool lacks_indexed_shard(const Context& context, const std::string& root, const 
     const std::string folder = f.name.contains('/') ? std::string(mlxbase::path::parent(f.name)) : std::string();
     bool counted = false;
     for (const std::string& name : names) {
-      if (mlxbase::path::parent(name) == mlxbase::path::parent(f.name) && is_split_part(name) && name.ends_with(".safetensors")) counted = true;
+      if (mlxbase::path::parent(name) == mlxbase::path::parent(f.name) && is_split_part(name) && name.ends_with(".safetensors"))
+        counted = true;
     }
     if (counted) continue;  // has_missing_split() tells from the names
     const auto text = read_metadata(context, root, f.path);

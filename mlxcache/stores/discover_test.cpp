@@ -13,8 +13,9 @@ std::set<std::string> kinds_and_paths(const TestHome& home, const std::vector<Ro
   std::set<std::string> out;
   for (const Root& root : roots) {
     out.insert(std::string(adapter_of(root.kind).name) + " " +
-               (mlxbase::path::is_within(home.environment.home, root.path) ? std::string(mlxbase::path::relative_to(home.environment.home, root.path))
-                                                                            : root.path));
+               (mlxbase::path::is_within(home.environment.home, root.path)
+                    ? std::string(mlxbase::path::relative_to(home.environment.home, root.path))
+                    : root.path));
   }
   return out;
 }
@@ -26,7 +27,8 @@ TEST(DiscoverAll, NamesAFolderOnceHoweverOftenItIsReached) {
   home.environment.variables["HF_HUB_CACHE"] = home.at("alias");
   home.environment.variables["LLAMA_CACHE"] = home.at(".cache/huggingface/hub");
   const std::vector<std::string> extra = {home.at(".cache/huggingface"), home.at(".cache/huggingface/hub"), home.at("alias/.")};
-  EXPECT_EQ(kinds_and_paths(home, discover_all(home.context(), extra)), (std::set<std::string>{"hf-hub alias", "loose .cache/huggingface"}));
+  EXPECT_EQ(kinds_and_paths(home, discover_all(home.context(), extra)),
+            (std::set<std::string>{"hf-hub alias", "loose .cache/huggingface"}));
 }
 
 TEST(DiscoverAll, KeepsAMissingExtraRootForItsListingToComplain) {
@@ -94,10 +96,11 @@ TEST(Recognise, KnowsTheSamplesWithUnmistakableMarks) {
     StoreKind kind;
     std::string id, file;
   };
-  for (const Case& c : {Case{StoreKind::hf_hub, "org/name", "model.safetensors"}, Case{StoreKind::ollama, "llama3.2:3b", "m.gguf"},
-                        Case{StoreKind::llama_cpp, "org/name:Q4", "m.gguf"}, Case{StoreKind::modelscope, "owner/name", "model.safetensors"},
-                        Case{StoreKind::docker_model_runner, "ai/name:latest", "m.gguf"},
-                        Case{StoreKind::ramalama, "huggingface://org/name:latest", "m.gguf"}, Case{StoreKind::loose, "name", "model.safetensors"}}) {
+  for (const Case& c :
+       {Case{StoreKind::hf_hub, "org/name", "model.safetensors"}, Case{StoreKind::ollama, "llama3.2:3b", "m.gguf"},
+        Case{StoreKind::llama_cpp, "org/name:Q4", "m.gguf"}, Case{StoreKind::modelscope, "owner/name", "model.safetensors"},
+        Case{StoreKind::docker_model_runner, "ai/name:latest", "m.gguf"},
+        Case{StoreKind::ramalama, "huggingface://org/name:latest", "m.gguf"}, Case{StoreKind::loose, "name", "model.safetensors"}}) {
     const std::string at = home.at("somewhere/" + std::string(adapter_of(c.kind).name));
     ASSERT_TRUE(sample::build(c.kind, home.environment.home, {{c.id, {{c.file, sample::gguf_bytes(1, 100)}}}}, {}, at));
     EXPECT_EQ(recognise(home.fs, at), c.kind) << adapter_of(c.kind).name;

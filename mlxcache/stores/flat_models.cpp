@@ -14,10 +14,15 @@ void add_folder_models(const Context& context, const Root& root, const std::vect
       out.join(model, e);
       switch (out.at(e).role) {
         case Role::payload:
-        case Role::link: view.push_back({name, out.at(e).path}); break;
+        case Role::link:
+          view.push_back({name, out.at(e).path});
+          break;
         case Role::partial:
-        case Role::broken: out.model_at(model).incomplete = true; break;
-        default: break;
+        case Role::broken:
+          out.model_at(model).incomplete = true;
+          break;
+        default:
+          break;
       }
     }
     if (lacks_indexed_shard(context, root.path, view, out.problems())) out.model_at(model).incomplete = true;

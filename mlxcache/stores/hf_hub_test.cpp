@@ -16,7 +16,9 @@ const std::string kB(64, 'b');
 const std::string kXet(64, 'c');
 
 struct Hub : TestHome {
-  void blob(const std::string& etag, std::string_view bytes = "bytes", const std::string& repo = kRepo) { put(repo + "/blobs/" + etag, bytes); }
+  void blob(const std::string& etag, std::string_view bytes = "bytes", const std::string& repo = kRepo) {
+    put(repo + "/blobs/" + etag, bytes);
+  }
   void snapshot(const std::string& commit, const std::string& name, const std::string& etag, const std::string& repo = kRepo) {
     std::string up = "../../";
     for (std::size_t i = 0; i < static_cast<std::size_t>(std::count(name.begin(), name.end(), '/')); ++i) up += "../";
@@ -105,7 +107,8 @@ TEST(HubCache, ReadsTheLayoutWithoutSymlinks) {
   hub.put(kRepo + "/snapshots/" + kOne + "/model.safetensors", "123456789");
   hub.put(kRepo + "/snapshots/" + kOne + "/config.json", "{}");
   hub.put(kRepo + "/trees/" + kOne + ".json", R"({"format_version":1,"files":{"model.safetensors":{"size":100,"blob_id":")" + kTwo +
-                                                  R"(","lfs_sha256":")" + kA + R"(","lfs_size":9},"config.json":{"size":77,"blob_id":")" + kTwo + R"("}}})");
+                                                  R"(","lfs_sha256":")" + kA + R"(","lfs_size":9},"config.json":{"size":77,"blob_id":")" +
+                                                  kTwo + R"("}}})");
   const Listing l = hub.list();
   EXPECT_EQ(entry_at(l, "model.safetensors").claim, mlxbase::Digest::parse(Algorithm::sha256, kA));
   EXPECT_FALSE(entry_at(l, "config.json").claim) << "the size is not the listed one";
@@ -272,7 +275,9 @@ TEST(HubCache, IsListedThroughALinkToItsRoot) {
 TEST(HubCache, StagesUnderNamesItsClientsPrune) {
   Hub hub;
   const Root root{StoreKind::hf_hub, hub.at(kHub), "test"};
-  const auto staged = [&](const std::string& target) { return adapter_of(StoreKind::hf_hub).staging(root, hub.at(target), "0123456789abcdef"); };
+  const auto staged = [&](const std::string& target) {
+    return adapter_of(StoreKind::hf_hub).staging(root, hub.at(target), "0123456789abcdef");
+  };
   EXPECT_TRUE(staged(kRepo + "/blobs/" + kA).starts_with(hub.at(kRepo + "/blobs/" + kA + ".")));
   EXPECT_TRUE(staged(kRepo + "/blobs/" + kA).ends_with(".incomplete"));
   EXPECT_TRUE(staged(kRepo + "/snapshots/" + kOne + "/deep/model.safetensors").starts_with(hub.at(kRepo + "/blobs/" + kOne + ".")));

@@ -65,7 +65,8 @@ class Lister {
 
   void run(const std::vector<Found>& found) {
     for (const Found& f : found) {
-      if (path::relative_to(root_.path, f.path) == std::string("blobs/") + std::string(kMarker)) has_shared_ = f.stat.kind == FileKind::regular;
+      if (path::relative_to(root_.path, f.path) == std::string("blobs/") + std::string(kMarker))
+        has_shared_ = f.stat.kind == FileKind::regular;
     }
     index_.reserve(found.size());
     for (const Found& f : found) sort_in(f);
@@ -334,7 +335,8 @@ class Lister {
           continue;
         }
         bytes = *blob;
-      } else if (const auto listed = tree.find(name); listed != tree.end() && listed->second.size == at(e).stat.size && at(e).role == Role::payload) {
+      } else if (const auto listed = tree.find(name);
+                 listed != tree.end() && listed->second.size == at(e).stat.size && at(e).role == Role::payload) {
         at(e).claim = listed->second.claim;
       }
       restrict_onnx(at(bytes), path::file_name(name));
@@ -391,8 +393,8 @@ class Lister {
   bool has_shared_ = false;
   std::unordered_map<std::string, std::uint32_t> index_;  // path → entry
   std::map<std::string, RepoParts> repos_;
-  std::map<std::uint32_t, Shared> shared_;           // payloads of the shared store
-  std::map<std::uint32_t, std::uint32_t> behind_;    // blob link → shared payload
+  std::map<std::uint32_t, Shared> shared_;         // payloads of the shared store
+  std::map<std::uint32_t, std::uint32_t> behind_;  // blob link → shared payload
 };
 
 /// Eight hex digits made of any token.

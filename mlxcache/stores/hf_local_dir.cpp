@@ -93,8 +93,8 @@ void read_sidecars(const Context& context, const Root& root, ListingBuilder& out
 std::vector<Root> discover(const Context& context) {
   std::vector<Root> roots;
   const auto below = [&](const std::string& home, const std::string& origin) {
-    for (const std::string_view place : {"Documents/huggingface/models", "Library/Caches/huggingface/models",
-                                         "Library/Application Support/huggingface/models"}) {
+    for (const std::string_view place :
+         {"Documents/huggingface/models", "Library/Caches/huggingface/models", "Library/Application Support/huggingface/models"}) {
       add_root(context, roots, StoreKind::hf_local_dir, path::join(home, place), origin);
     }
   };

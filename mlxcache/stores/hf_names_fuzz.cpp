@@ -44,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto etag = hf::etag_of_partial(text);
   require(etag.size() <= text.size());
   if (const auto manifest = llama::parse_manifest_name(text)) {
-    require(mlxbase::path::is_safe_segment(llama::flat_name(manifest->owner, manifest->repo, "x")) || manifest->owner.size() + manifest->repo.size() > 250);
+    require(mlxbase::path::is_safe_segment(llama::flat_name(manifest->owner, manifest->repo, "x")) ||
+            manifest->owner.size() + manifest->repo.size() > 250);
   }
   if (const auto manifest = llama::parse_manifest(text)) {
     for (const auto& file : *manifest) require(mlxbase::path::is_safe_relative(file.name));

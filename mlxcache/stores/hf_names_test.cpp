@@ -18,8 +18,8 @@ TEST(HubRepoFolder, IsTypeAndIdAndBack) {
 
 TEST(HubRepoFolder, RefusesWhatNoServerWouldServe) {
   for (const std::string_view name :
-       {"", "models", "models--", "model--a--b", "models--..", "models--a--..", "models--a--b--c", "models--a/b", "models---a", "models--a--.b",
-        "models--a--b.git", "models--\xc3\xa9--b", "models--a--b\n", "models--a--b.", "blobs", ".locks"}) {
+       {"", "models", "models--", "model--a--b", "models--..", "models--a--..", "models--a--b--c", "models--a/b", "models---a",
+        "models--a--.b", "models--a--b.git", "models--\xc3\xa9--b", "models--a--b\n", "models--a--b.", "blobs", ".locks"}) {
     EXPECT_FALSE(parse_repo_folder(name)) << name;
   }
   EXPECT_FALSE(parse_repo_folder(std::string("models--a\0b", 11)));
@@ -58,13 +58,16 @@ TEST(PartialBlob, IsKnownInEveryClientsSpelling) {
 TEST(HubRef, IsOneCommit) {
   EXPECT_EQ(parse_ref(kSha1), kSha1);
   EXPECT_EQ(parse_ref(kSha1 + "\n"), kSha1);
-  for (const std::string& text : {std::string(), std::string("main"), kSha1 + kSha1, "../" + kSha1, kSha1 + " " + kSha1}) EXPECT_FALSE(parse_ref(text));
+  for (const std::string& text : {std::string(), std::string("main"), kSha1 + kSha1, "../" + kSha1, kSha1 + " " + kSha1})
+    EXPECT_FALSE(parse_ref(text));
 }
 
 TEST(TreeListing, GivesEveryDigestByPath) {
   const auto tree = parse_tree(R"({"format_version":1,"files":{
-    "config.json":{"size":12,"blob_id":")" + kSha1 + R"("},
-    "deep/model.safetensors":{"size":134,"blob_id":")" + kSha1 + R"(","lfs_sha256":")" + kSha256 + R"(","lfs_size":9000,"xet_hash":")" + kSha256 + R"("},
+    "config.json":{"size":12,"blob_id":")" +
+                               kSha1 + R"("},
+    "deep/model.safetensors":{"size":134,"blob_id":")" +
+                               kSha1 + R"(","lfs_sha256":")" + kSha256 + R"(","lfs_size":9000,"xet_hash":")" + kSha256 + R"("},
     "../out":{"size":1},"/abs":{"size":1},"":{"size":1}}})");
   ASSERT_TRUE(tree) << tree.error().message;
   ASSERT_EQ(tree->size(), 2U);
@@ -91,14 +94,16 @@ TEST(Sidecar, CountsWhileTheFileIsNoNewerThanASecond) {
 }
 
 TEST(Sidecar, MustBeWhole) {
-  for (const std::string& text : {std::string(), kSha1, kSha1 + "\n" + kSha256, kSha1 + "\n" + kSha256 + "\nnan", kSha1 + "\n" + kSha256 + "\n12x",
-                                  "main\n" + kSha256 + "\n1", kSha1 + "\n\n1", kSha1 + "\n" + kSha256 + "\n-1"}) {
+  for (const std::string& text :
+       {std::string(), kSha1, kSha1 + "\n" + kSha256, kSha1 + "\n" + kSha256 + "\nnan", kSha1 + "\n" + kSha256 + "\n12x",
+        "main\n" + kSha256 + "\n1", kSha1 + "\n\n1", kSha1 + "\n" + kSha256 + "\n-1"}) {
     EXPECT_FALSE(parse_sidecar(text)) << text;
   }
 }
 
 TEST(SafetensorsIndex, NamesItsFilesWithoutTheirFolders) {
-  const auto files = parse_safetensors_index(R"({"metadata":{},"weight_map":{"a":"x.safetensors","b":"x.safetensors","c":"y.safetensors","d":"../z","e":3}})");
+  const auto files = parse_safetensors_index(
+      R"({"metadata":{},"weight_map":{"a":"x.safetensors","b":"x.safetensors","c":"y.safetensors","d":"../z","e":3}})");
   ASSERT_TRUE(files);
   EXPECT_EQ(*files, (std::set<std::string>{"x.safetensors", "y.safetensors"}));
   EXPECT_FALSE(parse_safetensors_index("{}"));

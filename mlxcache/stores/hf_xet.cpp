@@ -33,7 +33,8 @@ Listing list(const Context& context, const Root& root) {
   for (const Found& f : walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel})) {
     Entry& entry = out.at(out.add(f));
     // An upload's session files are as alive as a download's.
-    if (entry.role == Role::payload) entry.role = path::relative_to(root.path, f.path).contains("/staging/") ? Role::partial : Role::metadata;
+    if (entry.role == Role::payload)
+      entry.role = path::relative_to(root.path, f.path).contains("/staging/") ? Role::partial : Role::metadata;
     entry.links = catalog::kNoLinks;
   }
   return out.finish();

@@ -52,8 +52,9 @@ TEST(LocalDir, FindsHubApisFoldersInDocumentsAndContainers) {
   home.environment.platform = mlxbase::os::Platform::macos;
   home.make_dir("Documents/huggingface/models");
   home.make_dir("Library/Containers/com.example.app/Data/Documents/huggingface/models");
-  EXPECT_EQ(home.discovered(StoreKind::hf_local_dir),
-            (std::vector<std::string>{"Documents/huggingface/models", "Library/Containers/com.example.app/Data/Documents/huggingface/models"}));
+  EXPECT_EQ(
+      home.discovered(StoreKind::hf_local_dir),
+      (std::vector<std::string>{"Documents/huggingface/models", "Library/Containers/com.example.app/Data/Documents/huggingface/models"}));
 }
 
 TEST(LocalDir, TakesEachOrgAndNameForAModelEvenWithoutSidecars) {

@@ -1,5 +1,5 @@
-// Any folder that the person names with --root: each folder with weights in it is a model, save that GGUF files and checkpoints are models of
-// their own. Files of folders without weights are somebody's work: counted, never shared.
+// Any folder that the person names with --root: each folder with weights in it is a model, save that GGUF files and checkpoints are models
+// of their own. Files of folders without weights are somebody's work: counted, never shared.
 #include <set>
 #include <string>
 

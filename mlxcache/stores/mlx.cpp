@@ -59,7 +59,8 @@ Listing list(const Context& context, const Root& root) {
   std::map<std::string, FolderModel> models;
   for (const Found& f : found) {
     const std::string_view rel = path::relative_to(root.path, f.path);
-    // The outermost folder with a config is the model (its subfolders may have configs of their own: a pipeline); without any, the first folder.
+    // The outermost folder with a config is the model (its subfolders may have configs of their own: a pipeline); without any, the first
+    // folder.
     std::string owner;
     for (auto slash = rel.find('/'); slash != std::string_view::npos; slash = rel.find('/', slash + 1)) {
       const std::string up(rel.substr(0, slash));

@@ -16,10 +16,10 @@ namespace path = mlxbase::path;
 using mlxbase::os::FileKind;
 
 struct Place {
-  std::string key;       // folder of the model, relative to the root
+  std::string key;  // folder of the model, relative to the root
   std::string id;
   std::string revision;
-  std::string name;      // of the file, in the model
+  std::string name;  // of the file, in the model
 };
 
 /// Cuts the first part off.
@@ -49,13 +49,16 @@ Place place_of(std::string_view rel) {
   }
   if (first.empty() || first.starts_with('.') || rest.empty()) return p;
   const std::string prefix = datasets ? "datasets/" : "";
-  const auto upto = [&](std::string_view part) { return std::string(rel.substr(0, static_cast<std::size_t>(part.data() + part.size() - rel.data()))); };
+  const auto upto = [&](std::string_view part) {
+    return std::string(rel.substr(0, static_cast<std::size_t>(part.data() + part.size() - rel.data())));
+  };
   std::string_view after = rest;
   const std::string_view second = take(after);
   if (const auto cut = first.find("--"); cut != std::string_view::npos && second == "snapshots") {
     const std::string_view revision = take(after);
     if (after.empty()) return p;
-    p = {upto(revision), prefix + std::string(first.substr(0, cut)) + "/" + std::string(first.substr(cut + 2)), std::string(revision), std::string(after)};
+    p = {upto(revision), prefix + std::string(first.substr(0, cut)) + "/" + std::string(first.substr(cut + 2)), std::string(revision),
+         std::string(after)};
   } else if (!after.empty() && !second.starts_with('.')) {
     p = {upto(second), prefix + std::string(first) + "/" + with_dots(std::string(second)), {}, std::string(after)};
   }

@@ -62,11 +62,15 @@ bool holds_ollama_blobs(FileSystem& fs, const std::string& blobs) {
   if (!names) return false;
   constexpr std::string_view kPrefix = "sha256-";
   return names->empty() || std::any_of(names->begin(), names->end(), [&](const auto& e) {
-    return e.name.starts_with(kPrefix) && mlxbase::Digest::parse(mlxbase::Algorithm::sha256, std::string_view(e.name).substr(kPrefix.size()));
-  });
+           return e.name.starts_with(kPrefix) &&
+                  mlxbase::Digest::parse(mlxbase::Algorithm::sha256, std::string_view(e.name).substr(kPrefix.size()));
+         });
 }
 
-bool is_ollama(const Folder& f) { return f.has_folder("manifests") && f.has_folder("blobs") && !f.has("layout.json") && holds_ollama_blobs(f.fs, path::join(f.path, "blobs")); }
+bool is_ollama(const Folder& f) {
+  return f.has_folder("manifests") && f.has_folder("blobs") && !f.has("layout.json") &&
+         holds_ollama_blobs(f.fs, path::join(f.path, "blobs"));
+}
 
 bool is_docker(const Folder& f) { return f.has_file("models.json") && is_folder(f.fs, path::join(f.path, "blobs", "sha256")); }
 
@@ -126,7 +130,8 @@ bool is_modelscope(const Folder& f) {
 bool is_invokeai(const Folder& f) { return f.has_folder("models") && is_file(f.fs, path::join(f.path, "databases", "invokeai.db")); }
 
 bool is_comfyui(const Folder& f) {
-  return (f.has_file("folder_paths.py") && f.has_folder("models")) || (f.has_folder("checkpoints") && f.has_folder("loras") && f.has_folder("vae"));
+  return (f.has_file("folder_paths.py") && f.has_folder("models")) ||
+         (f.has_folder("checkpoints") && f.has_folder("loras") && f.has_folder("vae"));
 }
 
 bool is_automatic1111(const Folder& f) {
@@ -146,7 +151,8 @@ bool holds_only(const Folder& f, Matches matches) {
     const std::string_view name = e.name;
     if (matches(name)) {
       any = true;
-    } else if ((!format_of(name).empty() && !name.ends_with(".mlmodelc")) || (e.kind == FileKind::directory && !name.ends_with(".mlmodelc"))) {
+    } else if ((!format_of(name).empty() && !name.ends_with(".mlmodelc")) ||
+               (e.kind == FileKind::directory && !name.ends_with(".mlmodelc"))) {
       return false;
     }
   }
@@ -166,7 +172,8 @@ bool is_torch_hub(const Folder& f) { return f.has_folder("checkpoints") && f.has
 bool is_tf_hub(const Folder& f) {
   constexpr std::string_view kDescriptor = ".descriptor.txt";
   return f.find([&](std::string_view name) {
-    return name.ends_with(kDescriptor) && mlxbase::Digest::parse(mlxbase::Algorithm::sha1, name.substr(0, name.size() - kDescriptor.size()));
+    return name.ends_with(kDescriptor) &&
+           mlxbase::Digest::parse(mlxbase::Algorithm::sha1, name.substr(0, name.size() - kDescriptor.size()));
   }) != nullptr;
 }
 
@@ -176,7 +183,8 @@ struct Mark {
   bool (*matches)(const Folder&);
 };
 constexpr Mark kMarks[] = {
-    {StoreKind::hf_hub, [](const Folder& f) { return holds_hub_repo(f) || is_file(f.fs, path::join(f.path, "blobs", ".huggingface-shared-blobs")); }},
+    {StoreKind::hf_hub,
+     [](const Folder& f) { return holds_hub_repo(f) || is_file(f.fs, path::join(f.path, "blobs", ".huggingface-shared-blobs")); }},
     {StoreKind::docker_model_runner, &is_docker},
     {StoreKind::ollama, &is_ollama},
     {StoreKind::ramalama, &is_ramalama},

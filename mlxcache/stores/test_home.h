@@ -46,7 +46,8 @@ class TestHome {
   std::vector<std::string> discovered(StoreKind kind) {
     std::vector<std::string> paths;
     for (const Root& root : adapter_of(kind).discover(context())) {
-      paths.emplace_back(mlxbase::path::is_within(environment.home, root.path) ? mlxbase::path::relative_to(environment.home, root.path) : root.path);
+      paths.emplace_back(mlxbase::path::is_within(environment.home, root.path) ? mlxbase::path::relative_to(environment.home, root.path)
+                                                                               : root.path);
     }
     return paths;
   }
@@ -79,12 +80,14 @@ inline const catalog::Model& model_at(const Listing& listing, std::string_view i
 }
 
 inline bool has_problem(const Listing& listing, std::string_view path_ending) {
-  return std::any_of(listing.problems.begin(), listing.problems.end(), [&](const catalog::Problem& p) { return p.path.ends_with(path_ending); });
+  return std::any_of(listing.problems.begin(), listing.problems.end(),
+                     [&](const catalog::Problem& p) { return p.path.ends_with(path_ending); });
 }
 
 /// Whether the model holds the entry whose path ends so.
 inline bool holds(const Listing& listing, const catalog::Model& model, std::string_view ending) {
-  return std::any_of(model.entries.begin(), model.entries.end(), [&](std::uint32_t e) { return listing.entries[e].path.ends_with(ending); });
+  return std::any_of(model.entries.begin(), model.entries.end(),
+                     [&](std::uint32_t e) { return listing.entries[e].path.ends_with(ending); });
 }
 
 }  // namespace mlxcache::stores

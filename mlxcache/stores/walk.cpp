@@ -148,7 +148,8 @@ catalog::Entry entry_of(const Found& found, catalog::Links links) {
     case FileKind::symlink:
       entry.role = found.link_resolves ? catalog::Role::link : catalog::Role::broken;
       break;
-    default: entry.role = catalog::Role::foreign;
+    default:
+      entry.role = catalog::Role::foreign;
   }
   return entry;
 }
@@ -174,13 +175,34 @@ bool is_split_part(std::string_view file_name) {
 
 std::string_view format_of(std::string_view file_name) {
   static constexpr std::pair<std::string_view, std::string_view> kEndings[] = {
-      {".safetensors", "safetensors"}, {".gguf", "gguf"},        {".onnx", "onnx"},         {".onnx_data", "onnx"},
-      {".onnx.data", "onnx"},          {".ort", "onnx"},         {".pt", "pytorch"},        {".pth", "pytorch"},
-      {".ckpt", "pytorch"},            {".bin", "pytorch"},      {".npz", "npz"},           {".npy", "npz"},
-      {".h5", "keras"},                {".keras", "keras"},      {".hdf5", "keras"},        {".mlmodelc", "coreml"},
-      {".mlpackage", "coreml"},        {".mlmodel", "coreml"},   {".tflite", "tflite"},     {".pb", "tensorflow"},
-      {".msgpack", "flax"},            {".llamafile", "gguf"},   {".task", "tflite"},       {".litertlm", "tflite"},
-      {".sft", "safetensors"},         {".ggml", "ggml"},        {".nemo", "nemo"},         {".engine", "tensorrt"},
+      {".safetensors", "safetensors"},
+      {".gguf", "gguf"},
+      {".onnx", "onnx"},
+      {".onnx_data", "onnx"},
+      {".onnx.data", "onnx"},
+      {".ort", "onnx"},
+      {".pt", "pytorch"},
+      {".pth", "pytorch"},
+      {".ckpt", "pytorch"},
+      {".bin", "pytorch"},
+      {".npz", "npz"},
+      {".npy", "npz"},
+      {".h5", "keras"},
+      {".keras", "keras"},
+      {".hdf5", "keras"},
+      {".mlmodelc", "coreml"},
+      {".mlpackage", "coreml"},
+      {".mlmodel", "coreml"},
+      {".tflite", "tflite"},
+      {".pb", "tensorflow"},
+      {".msgpack", "flax"},
+      {".llamafile", "gguf"},
+      {".task", "tflite"},
+      {".litertlm", "tflite"},
+      {".sft", "safetensors"},
+      {".ggml", "ggml"},
+      {".nemo", "nemo"},
+      {".engine", "tensorrt"},
   };
   const std::string name = lower(mlxbase::path::file_name(file_name));
   if (name.starts_with("ggml-") && name.ends_with(".bin")) return "ggml";  // whisper.cpp
@@ -194,13 +216,11 @@ bool is_partial_name(std::string_view file_name) {
   const std::string_view name = mlxbase::path::file_name(file_name);
   return ends_with_any(name, {".incomplete", ".part", ".partial", ".downloading", ".downloadInProgress", ".tmp", ".sync.part",
                               ".parallel_tmp", ".crdownload", ".download", ".aria2"}) ||
-         name.starts_with("downloading_") || name.starts_with("incomplete-") || name.starts_with("tmpinstall_") ||
-         name == "._____temp" || name.contains("-partial");
+         name.starts_with("downloading_") || name.starts_with("incomplete-") || name.starts_with("tmpinstall_") || name == "._____temp" ||
+         name.contains("-partial");
 }
 
-bool is_weights(std::string_view file_name) {
-  return !format_of(file_name).empty() || is_onnx(file_name);
-}
+bool is_weights(std::string_view file_name) { return !format_of(file_name).empty() || is_onnx(file_name); }
 
 bool is_onnx(std::string_view file_name) {
   const std::string name = lower(mlxbase::path::file_name(file_name));

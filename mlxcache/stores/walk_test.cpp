@@ -57,15 +57,18 @@ TEST(MissingSplit, IsToldFromTheNamesAlone) {
 }
 
 TEST(PartialName, CoversEveryToolsSpelling) {
-  for (const std::string_view name : {"x.incomplete", "x.part", "x.partial", "sha256-ab-partial-3", "x.downloading", "downloading_x", "incomplete-x.gguf",
-                                      "x.downloadInProgress", "x.tmp", "._____temp", "tmpinstall_1", "x.sync.part", "x.parallel_tmp"}) {
+  for (const std::string_view name :
+       {"x.incomplete", "x.part", "x.partial", "sha256-ab-partial-3", "x.downloading", "downloading_x", "incomplete-x.gguf",
+        "x.downloadInProgress", "x.tmp", "._____temp", "tmpinstall_1", "x.sync.part", "x.parallel_tmp"}) {
     EXPECT_TRUE(is_partial_name(name)) << name;
   }
-  for (const std::string_view name : {"model.safetensors", "partial.gguf", "x.party", "incomplete"}) EXPECT_FALSE(is_partial_name(name)) << name;
+  for (const std::string_view name : {"model.safetensors", "partial.gguf", "x.party", "incomplete"})
+    EXPECT_FALSE(is_partial_name(name)) << name;
 }
 
 TEST(Onnx, IsTheModelAndItsExternalData) {
-  for (const std::string_view name : {"model.onnx", "model.onnx_data", "model.onnx_data_1", "model.onnx.data", "MODEL.ONNX"}) EXPECT_TRUE(is_onnx(name)) << name;
+  for (const std::string_view name : {"model.onnx", "model.onnx_data", "model.onnx_data_1", "model.onnx.data", "MODEL.ONNX"})
+    EXPECT_TRUE(is_onnx(name)) << name;
   for (const std::string_view name : {"onnx", "model.safetensors", "onnx.bin"}) EXPECT_FALSE(is_onnx(name)) << name;
 }
 

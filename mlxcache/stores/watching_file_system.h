@@ -16,10 +16,10 @@ class WatchingFileSystem final : public mlxbase::os::FileSystem {
   using Status = mlxbase::Status;
 
  public:
-  std::set<std::string> opened;        // files whose bytes were asked for, by their real paths
-  std::set<std::string> looked_into;   // folders that were listed
-  std::vector<std::string> changed;    // what somebody tried to change
-  std::set<std::string> unreadable;    // folders and files that refuse
+  std::set<std::string> opened;       // files whose bytes were asked for, by their real paths
+  std::set<std::string> looked_into;  // folders that were listed
+  std::vector<std::string> changed;   // what somebody tried to change
+  std::set<std::string> unreadable;   // folders and files that refuse
 
   Result<mlxbase::os::FileStat> stat(P path, mlxbase::os::Follow follow) override { return real_.stat(path, follow); }
   Result<std::vector<mlxbase::os::DirEntry>> list(P dir) override {
@@ -44,7 +44,8 @@ class WatchingFileSystem final : public mlxbase::os::FileSystem {
   Status hard_link(P, P to) override { return refuse(to); }
   Status make_symlink(P, P path) override { return refuse(path); }
   Status clone_file(P, P to) override { return refuse(to); }
-  Result<mlxbase::os::DedupeOutcome> dedupe_range(mlxbase::os::File&, std::uint64_t, mlxbase::os::File&, std::uint64_t, std::uint64_t) override {
+  Result<mlxbase::os::DedupeOutcome> dedupe_range(mlxbase::os::File&, std::uint64_t, mlxbase::os::File&, std::uint64_t,
+                                                  std::uint64_t) override {
     return refuse("a range");
   }
   Result<mlxbase::os::Metadata> metadata(P path) override { return real_.metadata(path); }
