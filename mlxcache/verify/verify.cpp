@@ -191,6 +191,7 @@ class Run {
       checked.verdict = Verdict::damaged;
       checked.claimed = claim.digest;
       checked.measured = *now;
+      if (claim.digest.algorithm() == Algorithm::sha256_prefix) checked.reason = "its name is no prefix of its SHA-256; names like this are a convention only";
       return;
     }
     if (!subject.claims.empty()) {

@@ -147,6 +147,13 @@ TEST_F(Verify, CallsABlobWhoseNameLiesDamaged) {
   EXPECT_EQ(file.twin, "");
 }
 
+TEST_F(Verify, SaysThatADigestInANameIsAConvention) {
+  add("model-0676ba61.pth", noise(10'000, 1), Digest::parse(Algorithm::sha256_prefix, "0676ba61"));
+  const Checked file = one();
+  EXPECT_EQ(file.verdict, Verdict::damaged);
+  EXPECT_THAT(file.reason, testing::HasSubstr("convention"));
+}
+
 TEST_F(Verify, FindsAFlippedByteAnywhere) {
   const std::string bytes = noise(5000, 1);
   for (const std::size_t at : {std::size_t{0}, std::size_t{4095}, std::size_t{4096}, bytes.size() - 1}) {
