@@ -43,33 +43,102 @@ _mlxcache() {
     command=
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            scan | ls | show | dups | du | dedup | undo | history | recover | verify | doctor | demo | completions | man | help) command=${COMP_WORDS[i]} && break ;;
+            scan | ls | show | dups | du | dedup | undo | history | recover | verify | doctor | demo | completions | man | help) 
+                command=${COMP_WORDS[i]}
+                break
+                ;;
         esac
     done
 
     case $command:$prev in
-        scan:--root) _mlxcache_dirs && return ;;
-        scan:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        scan:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
-        ls:--root) _mlxcache_dirs && return ;;
-        ls:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        show:--root) _mlxcache_dirs && return ;;
-        show:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        dups:--root) _mlxcache_dirs && return ;;
-        dups:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        dups:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
-        du:--root) _mlxcache_dirs && return ;;
-        du:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        dedup:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        dedup:--model) _mlxcache_from ls --ids && return ;;
-        dedup:--min-size) _mlxcache_words 1M 10M 100M 1G && return ;;
-        dedup:--method) _mlxcache_words auto reflink hardlink symlink && return ;;
-        dedup:--root) _mlxcache_dirs && return ;;
-        verify:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        verify:--root) _mlxcache_dirs && return ;;
-        doctor:--root) _mlxcache_dirs && return ;;
-        doctor:--store) _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose && return ;;
-        demo:--at) _mlxcache_dirs && return ;;
+        scan:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        scan:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        scan:--min-size)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        ls:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        ls:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        show:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        show:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        dups:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        dups:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        dups:--min-size)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        du:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        du:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        dedup:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        dedup:--model)
+            _mlxcache_from ls --ids
+            return
+            ;;
+        dedup:--min-size)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        dedup:--method)
+            _mlxcache_words auto reflink hardlink symlink
+            return
+            ;;
+        dedup:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        verify:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        verify:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        doctor:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        doctor:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        demo:--at)
+            _mlxcache_dirs
+            return
+            ;;
     esac
 
     options="--json --yes --quiet --verbose --no-color --help --version"

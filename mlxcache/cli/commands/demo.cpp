@@ -250,7 +250,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   TRY(look(fs, stage.home(), after));
   const std::vector<std::string> different = differences(before, after);
   const bool same = different.empty();
-  session.say(same ? fmt::format("{} All {} files of the made-up home are as they were: bytes, permissions, times, links.",
+  session.say_wrapped(same ? fmt::format("{} All {} files of the made-up home are as they were: bytes, permissions, times, links.",
                                  session.style().green("Compared:"), before.size())
                    : session.style().red("The made-up home is not as it was. Please report this."));
   for (const std::string& name : different) session.say("  " + printable(name));

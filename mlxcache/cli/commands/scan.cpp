@@ -8,6 +8,7 @@
 #include "mlxcache/cli/parts.h"
 #include "mlxcache/cli/run.h"
 #include "mlxcache/cli/table.h"
+#include "mlxcache/ledger/ledger.h"
 
 namespace mlxcache::cli {
 namespace {
@@ -38,6 +39,13 @@ json::Value store_json(const catalog::Listing& listing, const catalog::StoreTota
   return store;
 }
 
+/// Blocks that all stores hold together, each once. Inodes alone do not tell where clones share extents; the ledger does, and it is asked
+/// only where there are some.
+std::uint64_t really_held(Session& session, const Inventory& inventory) {
+  const bool clones = std::any_of(inventory.inodes.begin(), inventory.inodes.end(), [](const catalog::Inode& i) { return i.sharing_known && i.shared_bytes > 0; });
+  return clones ? ledger::make_ledger(session.fs(), inventory).allocated_bytes : inventory.allocated_bytes;
+}
+
 void emit_scan(Session& session, const Inventory& inventory) {
   json::Value document{json::Object{}};
   document.set("scanned_at", iso_time(inventory.scanned_at_ns));
@@ -49,7 +57,7 @@ void emit_scan(Session& session, const Inventory& inventory) {
   document.set("stores", std::move(stores));
   document.set("duplicates", duplicates_json(inventory));
   document.set("apparent_bytes", inventory.apparent_bytes);
-  document.set("allocated_bytes", inventory.allocated_bytes);
+  document.set("allocated_bytes", really_held(session, inventory));
   document.set("reclaimable_bytes", inventory.reclaimable_bytes);
   document.set("bytes_read", inventory.bytes_read);
   document.set("problems", problems_json(inventory));
@@ -89,7 +97,7 @@ void print_stores(Session& session, const Inventory& inventory) {
     std::uint64_t shared = 0;
     for (const auto& t : inventory.totals) shared += t.shared_bytes;
     table.total({"All stores", mlxbase::format_exact(models), mlxbase::format_exact(files), format_bytes(inventory.apparent_bytes),
-                 format_bytes(inventory.allocated_bytes), format_bytes(shared), format_bytes(inventory.reclaimable_bytes)});
+                 format_bytes(really_held(session, inventory)), format_bytes(shared), format_bytes(inventory.reclaimable_bytes)});
   }
   session.print(table.render(session.columns(), session.style()));
 }
@@ -102,7 +110,7 @@ void print_duplicates(Session& session, const Inventory& inventory, bool some_st
     return;
   }
   if (open == 0) {
-    session.say(fmt::format("\n{} stored under several names, and all of them share their blocks already.",
+    session.say_wrapped(fmt::format("\n{} stored under several names, and all of them share their blocks already.",
                             count(inventory.groups.size(), "file is", "files are")));
     return;
   }
@@ -139,7 +147,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   scan::Options options = scan_options(arguments);
   options.min_size = arguments.bytes("--min-size", options.min_size);
   const Inventory inventory = TRY(session.scan(options));
-  emit_scan(session, inventory);
+  if (session.preferences().json) emit_scan(session, inventory);
   if (session.preferences().json) return exit_of_roots(inventory);
   if (inventory.listings.empty()) {
     if (options.only.empty()) return offer_demo(session);
