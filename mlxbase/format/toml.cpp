@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cfloat>  // toml++ uses FLT_RADIX without it
 #include <sstream>
 
 // Header-only on purpose: Debian's shared library is built against libstdc++ and does not link with libc++.
