@@ -207,6 +207,9 @@ std::optional<std::string> Planner::why_not(const Copy& copy, const Copy& source
       if (copy.keeps_mtime && inventory_.inodes[source.inode].stat.mtime_ns > inode.stat.mtime_ns) {
         return "its tool compares modification times, and a hard link would carry a later one";
       }
+      // Ollama sets the times of its layers, which only their owner may do.
+      const bool in_ollama = std::any_of(copy.roots.begin(), copy.roots.end(), [](const auto* root) { return root->kind == catalog::StoreKind::ollama; });
+      if (in_ollama && inventory_.inodes[source.inode].stat.uid != inode.stat.uid) return "no hard link: Ollama needs to own its files, and its twin has another owner";
       break;
     }
     case Method::symlink:

@@ -307,6 +307,19 @@ TEST_F(DedupPlan, AnMtimeRuleMakesTheEarlierFileTheSource) {
   EXPECT_EQ(p->actions[0].source, two);
 }
 
+TEST_F(DedupPlan, OllamaGetsNoFileOfAnotherOwner) {
+  const auto a = store(StoreKind::hf_hub), b = store(StoreKind::ollama);
+  add(a, write(a, "one"), catalog::kReflinkOrHardLink);
+  add(b, write(b, "two"));
+  inventory_.inodes[0].stat.uid += 1;
+  inventory_.inodes[0].stat.links = 2;  // so it cannot take the other's bytes instead
+  const auto p = plan();
+  ASSERT_TRUE(p);
+  EXPECT_TRUE(p->actions.empty());
+  ASSERT_EQ(p->skipped.size(), 1U);
+  EXPECT_THAT(p->skipped[0].reason, HasSubstr("owner"));
+}
+
 TEST_F(DedupPlan, SymlinksOnlyWhenAskedForAndWhereTheStoreTakesThem) {
   const auto a = store(StoreKind::ollama), b = store(StoreKind::lm_studio), c = store(StoreKind::docker_model_runner);
   volume_.hard_links = false;
