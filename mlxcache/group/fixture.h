@@ -2,6 +2,7 @@
 // For this room's tests: a real folder, stores made by hand in it, and a file system that counts what is read.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
