@@ -1,11 +1,11 @@
 """Runs a command and says what it cost: wall time, processor time, peak memory, bytes read from the disk."""
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,22 +23,33 @@ class Cost:
     stdout: bytes
 
 
+# Runs argv[2:] and writes what it cost to the file argv[1]. A process of its own and small: a child's ru_maxrss starts at the size of
+# whoever started it, and this one's 10 MiB are below every program measured.
+_STARTER = """
+import json, os, sys, time
+start = time.monotonic()
+process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(process, 0)
+with open(sys.argv[1], "w") as out:
+    json.dump([time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, usage.ru_inblock, os.waitstatus_to_exitcode(status)], out)
+"""
+
+
 def once(command, env=None, cwd="/", uid=None):
-    """One run. The peak is the process's own (ru_maxrss); what its children took is not in it, and none of the peers starts any."""
-    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    """One run. The peak is the process's own: what its children took is not in it, and none of the peers starts any."""
     identity = {"user": uid, "group": uid, "extra_groups": []} if uid is not None else {}
-    start = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **identity)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    out.seek(0)
-    err.seek(0)
-    unit = 1 if sys.platform == "darwin" else 1024
-    cost = Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20, usage.ru_inblock * 512 / 2**20, process.returncode, out.read())
-    if process.returncode not in (0, 3) and not (process.returncode == 1 and "rmlint" in str(command[0])):
-        raise RuntimeError(f"{command}: exit {process.returncode}: {err.read()[-1500:].decode(errors='replace')}")
-    return cost
+    command = [str(part) for part in command]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.NamedTemporaryFile("r") as cost:
+        os.chmod(cost.name, 0o666)
+        subprocess.run([sys.executable, "-I", "-S", "-c", _STARTER, cost.name, *command], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
+                       stdout=out, stderr=err, check=True, **identity)
+        seconds, cpu, peak, blocks, code = json.load(cost)
+        out.seek(0)
+        err.seek(0)
+        if code not in (0, 3) and not (code == 1 and "rmlint" in command[0]):
+            raise RuntimeError(f"{command}: exit {code}: {err.read()[-1500:].decode(errors='replace')}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Cost(seconds, cpu, peak * unit / 2**20, blocks * 512 / 2**20, code, out.read())
 
 
 def median(costs, field="seconds"):
