@@ -23,26 +23,27 @@ class Cost:
     stdout: bytes
 
 
-# Runs argv[2:] and writes what it cost to the file argv[1]. A process of its own and small: a child's ru_maxrss starts at the size of
+# As user argv[2] (-1: as who calls), runs argv[3:] and writes what it cost to the file argv[1]. A process of its own and small: a child's ru_maxrss starts at the size of
 # whoever started it, and this one's 10 MiB are below every program measured.
 _STARTER = """
 import json, os, sys, time
+out, uid = open(sys.argv[1], "w"), int(sys.argv[2])
+if uid >= 0:
+    os.setgroups([]), os.setgid(uid), os.setuid(uid)
 start = time.monotonic()
-process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+process = os.posix_spawnp(sys.argv[3], sys.argv[3:], os.environ)
 _, status, usage = os.wait4(process, 0)
-with open(sys.argv[1], "w") as out:
-    json.dump([time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, usage.ru_inblock, os.waitstatus_to_exitcode(status)], out)
+json.dump([time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, usage.ru_inblock, os.waitstatus_to_exitcode(status)], out)
+out.close()
 """
 
 
 def once(command, env=None, cwd="/", uid=None):
     """One run. The peak is the process's own: what its children took is not in it, and none of the peers starts any."""
-    identity = {"user": uid, "group": uid, "extra_groups": []} if uid is not None else {}
     command = [str(part) for part in command]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.NamedTemporaryFile("r") as cost:
-        os.chmod(cost.name, 0o666)
-        subprocess.run([sys.executable, "-I", "-S", "-c", _STARTER, cost.name, *command], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
-                       stdout=out, stderr=err, check=True, **identity)
+        subprocess.run([sys.executable, "-I", "-S", "-c", _STARTER, cost.name, str(-1 if uid is None else uid), *command], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
+                       stdout=out, stderr=err, check=True)
         seconds, cpu, peak, blocks, code = json.load(cost)
         out.seek(0)
         err.seek(0)
