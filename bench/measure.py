@@ -26,7 +26,7 @@ class Cost:
 # As user argv[2] (-1: as who calls), runs argv[3:] and writes what it cost to the file argv[1]. A process of its own and small: a child's ru_maxrss starts at the size of
 # whoever started it, and this one's 10 MiB are below every program measured.
 _STARTER = """
-import json, os, sys, time
+import json, os, resource, sys, time  # resource: wait4 needs it, and after setuid it may be out of reach
 out, uid = open(sys.argv[1], "w"), int(sys.argv[2])
 if uid >= 0:
     os.setgroups([]), os.setgid(uid), os.setuid(uid)
