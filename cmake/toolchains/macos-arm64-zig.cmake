@@ -37,5 +37,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 # Makes libc++'s headers refuse what Apple's own libc++ lacks at the deployment target (std::from_chars for double, …).
-# float.h first: this toolchain's math.h asks for a part of it, and its wrapper then keeps the rest (FLT_RADIX) from everybody.
-set(CMAKE_CXX_FLAGS_INIT "-D_LIBCPP_HAS_VENDOR_AVAILABILITY_ANNOTATIONS=1 -Wno-macro-redefined -include float.h")
+# math.h asks for a part of float.h (INFINITY), and this toolchain's wrapper of it then keeps the rest (FLT_RADIX) from everybody:
+# both parts, ahead of everything.
+set(CMAKE_CXX_FLAGS_INIT
+  "-D_LIBCPP_HAS_VENDOR_AVAILABILITY_ANNOTATIONS=1 -Wno-macro-redefined -include math.h -include __float_float.h")
