@@ -151,6 +151,13 @@ Result<DedupeOutcome> dedupe_range(int source, std::uint64_t source_offset, int 
   range->dest_count = 1;
   range->info[0].dest_fd = target;
   range->info[0].dest_offset = target_offset;
+  // The kernel compares page by page and waits for each that is not in memory, many times slower than the disk. So both files are asked
+  // for beforehand, this range and the next, in steps since one call brings no more than the device's read-ahead (128 KiB by default).
+  constexpr std::uint64_t kReadAhead = 128U << 10U;
+  for (std::uint64_t done = 0; done < 2 * range->src_length; done += kReadAhead) {
+    ::posix_fadvise(source, static_cast<off_t>(source_offset + done), kReadAhead, POSIX_FADV_WILLNEED);
+    ::posix_fadvise(target, static_cast<off_t>(target_offset + done), kReadAhead, POSIX_FADV_WILLNEED);
+  }
   while (::ioctl(source, FIDEDUPERANGE, range) != 0) {
     const int saved = errno;
     if (saved == EINTR) continue;
