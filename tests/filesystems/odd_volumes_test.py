@@ -179,7 +179,8 @@ class OddVolumes(Case):
     def test_holes_stay_holes(self):
         for kind in ("btrfs", "xfs", "ext4"):
             with self.subTest(kind):
-                volume = self.volume(kind)
+                # XFS would reserve blocks past each write; these count as the file's own in a plan, yet sharing does not free them.
+                volume = self.volume(kind, options="allocsize=4096" if kind == "xfs" else "")
                 home = volume.path / "home"
                 folder = home / ".lmstudio/models/org"
                 head = payloads.gguf(11, 200_000)
