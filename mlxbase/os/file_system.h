@@ -73,6 +73,7 @@ struct Extent {
   std::uint64_t length = 0;
   bool shared = false;    // some other file (or snapshot) refers to these blocks too
   bool settled = true;    // false: not yet written out, inline or unknown, so `physical` means nothing
+  bool written = true;    // false: reserved only (preallocation): freed with the file, not by sharing its bytes in place
 };
 
 /// How much of a file is its own. On Linux summed from extents; on macOS from getattrlist.

@@ -197,7 +197,7 @@ Result<std::vector<Extent>> extents(int fd) {
       const bool unsettled =
           (e.fe_flags & (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_NOT_ALIGNED)) != 0;
       out.push_back({.logical = e.fe_logical, .physical = e.fe_physical, .length = e.fe_length,
-                     .shared = (e.fe_flags & FIEMAP_EXTENT_SHARED) != 0, .settled = !unsettled});
+                     .shared = (e.fe_flags & FIEMAP_EXTENT_SHARED) != 0, .settled = !unsettled, .written = (e.fe_flags & FIEMAP_EXTENT_UNWRITTEN) == 0});
       if ((e.fe_flags & FIEMAP_EXTENT_LAST) != 0) return out;
       at = e.fe_logical + e.fe_length;
     }

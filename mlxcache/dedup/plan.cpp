@@ -282,7 +282,11 @@ void Planner::add_shared_extents(const Group& group, const std::vector<Copy>& co
   std::map<std::size_t, std::uint64_t> own;  // runs the source does not hold
   if (exact) {
     catalog::BlockOwners owners;
-    for (std::size_t i = 0; i < copies.size(); ++i) owners.add(static_cast<std::uint32_t>(i), copies[i].extents);
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+      auto extents = copies[i].extents;
+      if (method == Method::dedupe) std::erase_if(extents, [](const auto& e) { return !e.written; });  // reserved blocks stay with the inode
+      owners.add(static_cast<std::uint32_t>(i), extents);
+    }
     const std::set<std::size_t> goes(targets.begin(), targets.end());
     for (const auto& run : owners.runs()) {
       std::size_t last = copies.size();

@@ -58,6 +58,7 @@ Answer ask(os::FileSystem& fs, const Inventory& inventory, const Inode& inode) {
   if (auto extents = (*file)->extents()) {
     answer.known = true;
     answer.extents = std::move(*extents);
+    std::erase_if(answer.extents, [](const auto& e) { return !e.written; });  // sharing in place leaves reserved blocks with their file
     for (const auto& e : answer.extents) (e.shared ? answer.sharing.shared_bytes : answer.sharing.private_bytes) += e.length;
   } else if (auto sharing = (*file)->sharing()) {
     answer.known = true;
