@@ -69,4 +69,6 @@ inline void take(Result<void>&&) {}
     ::mlxbase::detail::take(std::move(var));                                        \
   })
 /// Returns the error early; otherwise is the value: `auto file = TRY(open(path));`
+/// Not inside a braced initialiser: leaving one early, GCC forgets to destroy the members that were made already (a structure
+/// test looks for it).
 #define TRY(...) MLX_TRY_(MLX_CONCAT(mlx_try_, __COUNTER__), __VA_ARGS__)

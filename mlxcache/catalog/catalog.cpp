@@ -204,11 +204,10 @@ Status Catalog::Impl::connect() {
 }
 
 Status Catalog::Impl::prepare() {
-  prepared.emplace(Prepared{
-      .select = TRY(db->prepare(fmt::format("SELECT {} FROM measured WHERE device=?1 AND inode=?2", kColumns))),
-      .touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2")),
-      .put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)")),
-  });
+  auto select = TRY(db->prepare(fmt::format("SELECT {} FROM measured WHERE device=?1 AND inode=?2", kColumns)));
+  auto touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2"));
+  auto put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"));
+  prepared.emplace(Prepared{.select = std::move(select), .touch = std::move(touch), .put = std::move(put)});
   return {};
 }
 

@@ -134,8 +134,10 @@ Result<journal::Intent> Applier::prepare(std::size_t index) {
   intent.bytes = a.bytes;
   if (a.digest) intent.digest = a.digest->to_string();
   auto file = TRY(fs_.open_read(a.target));
+  auto metadata = TRY(file->metadata());
+  auto holes = TRY(holes_of(*file, kMaxHoles));
   intent.before = {.kind = target.kind, .id = target.id, .size = target.size, .links = target.links, .ctime_ns = target.ctime_ns,
-                   .metadata = TRY(file->metadata()), .link_text = {}, .other_names = {}, .holes = TRY(holes_of(*file, kMaxHoles))};
+                   .metadata = std::move(metadata), .link_text = {}, .other_names = {}, .holes = std::move(holes)};
   for (const std::size_t other : names_of_.at(target.id)) {
     if (other != index) intent.before.other_names.push_back(plan_.actions[other].target);
   }

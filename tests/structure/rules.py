@@ -160,6 +160,17 @@ def one_platform_seam(tree):
     return wrong
 
 
+def no_try_in_braces(tree):
+    """Leaving a braced initialiser early by TRY leaks, with GCC, the members that were made already."""
+    wrong = []
+    in_braces = re.compile(r"(?:^|[\s{,(])\.\w+ = TRY\(|\b[A-Z]\w*\{[^}]*\bTRY\(")
+    for name in tree.cpp():
+        for number, line in enumerate(tree.read(name).splitlines(), 1):
+            if in_braces.search(line.split("//")[0]):
+                wrong.append(f"{name}:{number}: TRY inside a braced initialiser; give it a line of its own")
+    return wrong
+
+
 def hacking_map(tree):
     """HACKING.md's map names every folder that holds code, and no other."""
     listed = {cells[0].strip("`").rstrip("/") for cells in table_rows(tree.read("HACKING.md"), "folder")}
@@ -230,4 +241,4 @@ def nothing_of_one_machine(tree):
     return wrong
 
 
-ALL = (layers, libraries, one_platform_seam, hacking_map, workflows, nothing_of_one_machine)
+ALL = (layers, libraries, one_platform_seam, no_try_in_braces, hacking_map, workflows, nothing_of_one_machine)

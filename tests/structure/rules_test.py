@@ -129,6 +129,12 @@ class Rules(unittest.TestCase):
     def map(self, text, *more):
         return self.complaints(rules.hacking_map, files={"HACKING.md": "| folder | what |\n|---|---|\n" + text, "a/b/x.cpp": "", **dict.fromkeys(more, "")})
 
+    def test_try_has_a_line_of_its_own(self):
+        for line in ("  x = {.a = 1, .b = TRY(read())};", "  return Twin{1, TRY(read())};", "      .select = TRY(prepare()),"):
+            self.assertEqual(1, len(self.complaints(rules.no_try_in_braces, files={"mlxbase/core/a.cpp": line})), line)
+        for line in ("  auto b = TRY(read());", "  if (x) { TRY(read()); }", "  work.select = TRY(prepare());"):
+            self.assertEqual([], self.complaints(rules.no_try_in_braces, files={"mlxbase/core/a.cpp": line}), line)
+
     def test_the_map_names_every_folder_with_code(self):
         self.assertEqual(self.map("| `a/b/` | x |"), [])
         self.expect(self.map(""), "does not name a/b/")
