@@ -34,6 +34,8 @@ class Bench:
         return {"PATH": os.environ["PATH"], "HOME": str(home), "MLXCACHE_HOME": str(state), "LANG": "C.UTF-8"}
 
     def peer(self, name):
+        if name in self.options.without:
+            return None
         path = self.tools / "bin" / name
         found = str(path) if path.exists() else shutil.which(name)
         if not found:
@@ -42,6 +44,7 @@ class Bench:
 
     def versions(self, *names):
         lines = [f"mlxcache {measure.version_of(self.binary, '--version')}"]
+        lines += [f"{name}: left out of this run" for name in names if name in self.options.without]
         for name in names:
             if path := self.peer(name):
                 lines.append(f"{name}: {measure.version_of(path, '--version')}")
@@ -303,6 +306,7 @@ def main():
     options.add_argument("--work", default="/var/tmp/mlxcache-bench", help="a folder on a real disk with 12 GB to spare")
     options.add_argument("--results", default=str(HERE / "results"))
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--without", action="append", default=[], metavar="PEER", help="leave this peer out (rmlint takes minutes on a cold home)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--gib", type=float, default=6.2)
     options.add_argument("--dedup-gib", type=float, default=1.5)
