@@ -1,5 +1,7 @@
 #pragma once
-// Time that moves when a test says so, and a little at each look, so that no two moments are equal.
+// Time that moves when a test says so, and a little at each look, so that no two moments are equal. Threads may share it.
+#include <atomic>
+
 #include "mlxbase/core/clock.h"
 
 namespace mlxbase::testing {
@@ -12,7 +14,7 @@ class FakeClock final : public Clock {
   void advance_ns(std::int64_t ns) { now_ += ns; }
 
  private:
-  std::int64_t now_;
+  std::atomic<std::int64_t> now_;
 };
 
 }  // namespace mlxbase::testing
