@@ -5,7 +5,9 @@ import struct
 
 
 def noise(seed, size):
-    return random.Random(seed).randbytes(size)
+    source = random.Random(seed)
+    piece = 1 << 27  # one call gives at most 2**31 bits
+    return b"".join(source.randbytes(min(piece, size - at)) for at in range(0, size, piece))
 
 
 def safetensors(seed, size):
