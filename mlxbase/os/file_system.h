@@ -45,6 +45,7 @@ struct FileStat {
 struct DirEntry {
   std::string name;
   FileKind kind = FileKind::unknown;  // `unknown` where the file system does not say: stat it
+  std::optional<FileStat> stat;       // of the name itself; only list_with_stats() fills it
 };
 
 struct ExtendedAttribute {
@@ -162,6 +163,9 @@ class FileSystem {
   virtual Result<FileStat> stat(const std::string& path, Follow follow = Follow::no) = 0;
   /// Names in a folder, without "." and "..", in no order. Errors: not_found, permission, io.
   virtual Result<std::vector<DirEntry>> list(const std::string& dir) = 0;
+  /// The same, with `stat` filled for names that are no folders where that costs less than asking for each by its path (the
+  /// kernel need not resolve the path again). An entry without it is asked by stat() as ever.
+  virtual Result<std::vector<DirEntry>> list_with_stats(const std::string& dir) { return list(dir); }
   virtual Result<std::string> read_link(const std::string& path) = 0;
   /// The path with every symlink resolved. Errors: not_found, invalid (a loop).
   virtual Result<std::string> real_path(const std::string& path) = 0;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace mlxbase::os::native {
 /// lstat or stat. `what` begins the error message.
 Result<FileStat> stat(const std::string& path, Follow follow);
 Result<FileStat> stat_descriptor(int fd);
+/// lstat of a name in an open folder; nothing where that fails.
+std::optional<FileStat> stat_in(int dir, const char* name);
 
 /// Forces bytes to the medium: fsync, and F_FULLFSYNC where fsync stops at the drive's cache.
 Status full_sync(int fd, const std::string& path);

@@ -158,6 +158,12 @@ Result<FileStat> stat_descriptor(int fd) {
   return convert(s);
 }
 
+std::optional<FileStat> stat_in(int dir, const char* name) {
+  struct stat s {};
+  if (::fstatat(dir, name, &s, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  return convert(s);
+}
+
 Status full_sync(int fd, const std::string& path) {
   // Plain fsync leaves the bytes in the drive's cache here.
   if (::fcntl(fd, F_FULLFSYNC) == 0) return {};

@@ -104,6 +104,12 @@ Result<FileStat> stat_descriptor(int fd) {
   return convert(s);
 }
 
+std::optional<FileStat> stat_in(int dir, const char* name) {
+  struct statx s {};
+  if (::statx(dir, name, AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &s) != 0) return std::nullopt;
+  return convert(s);
+}
+
 Status full_sync(int fd, const std::string& path) {
   if (::fsync(fd) != 0) return failed("sync", path);
   return {};

@@ -201,30 +201,8 @@ class PosixFileSystem final : public FileSystem {
     return native::stat(path, follow);
   }
 
-  Result<std::vector<DirEntry>> list(const std::string& dir) override {
-    TRY(check(dir));
-    const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return failed("open folder", dir);
-    DIR* stream = ::fdopendir(fd);
-    if (stream == nullptr) {
-      auto error = failed("read folder", dir);
-      ::close(fd);
-      return error;
-    }
-    const std::unique_ptr<DIR, int (*)(DIR*)> closer(stream, &::closedir);
-    std::vector<DirEntry> entries;
-    while (true) {
-      errno = 0;
-      const dirent* entry = ::readdir(stream);
-      if (entry == nullptr) {
-        if (errno != 0) return failed("read folder", dir);
-        return entries;
-      }
-      const std::string_view name(entry->d_name);
-      if (name == "." || name == "..") continue;
-      entries.push_back({std::string(name), kind_of_dirent(entry->d_type)});
-    }
-  }
+  Result<std::vector<DirEntry>> list(const std::string& dir) override { return read_folder(dir, false); }
+  Result<std::vector<DirEntry>> list_with_stats(const std::string& dir) override { return read_folder(dir, true); }
 
   Result<std::string> read_link(const std::string& path) override {
     TRY(check(path));
@@ -356,6 +334,33 @@ class PosixFileSystem final : public FileSystem {
   Result<VolumeFacts> volume(const std::string& dir, bool probe) override;
 
  private:
+  static Result<std::vector<DirEntry>> read_folder(const std::string& dir, bool with_stats) {
+    TRY(check(dir));
+    const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return failed("open folder", dir);
+    DIR* stream = ::fdopendir(fd);
+    if (stream == nullptr) {
+      auto error = failed("read folder", dir);
+      ::close(fd);
+      return error;
+    }
+    const std::unique_ptr<DIR, int (*)(DIR*)> closer(stream, &::closedir);
+    std::vector<DirEntry> entries;
+    while (true) {
+      errno = 0;
+      const dirent* entry = ::readdir(stream);
+      if (entry == nullptr) {
+        if (errno != 0) return failed("read folder", dir);
+        return entries;
+      }
+      const std::string_view name(entry->d_name);
+      if (name == "." || name == "..") continue;
+      DirEntry found{.name = std::string(name), .kind = kind_of_dirent(entry->d_type), .stat = {}};
+      if (with_stats && found.kind != FileKind::directory) found.stat = native::stat_in(fd, entry->d_name);
+      entries.push_back(std::move(found));
+    }
+  }
+
   static Result<std::unique_ptr<File>> open_regular(const std::string& path, int flags) {
     TRY(check(path));
     // O_NONBLOCK: opening a FIFO must not wait for a peer; it means nothing for regular files.

@@ -27,7 +27,7 @@ struct Walker {
       problems.push_back({dir, {mlxbase::Code::corrupt, "folders nested too deeply; not looked into", 0}});
       return;
     }
-    auto names = fs.list(dir);
+    auto names = fs.list_with_stats(dir);
     if (!names) {
       problems.push_back({dir, names.error()});
       return;
@@ -40,12 +40,12 @@ struct Walker {
         if (!options.enter || options.enter(path)) folder(path, depth + 1);
         continue;
       }
-      one(std::move(path), depth);
+      one(std::move(path), depth, entry.stat);
     }
   }
 
-  void one(std::string path, int depth) {
-    auto stat = fs.stat(path, Follow::no);
+  void one(std::string path, int depth, const std::optional<mlxbase::os::FileStat>& known) {
+    auto stat = known ? mlxbase::Result<mlxbase::os::FileStat>(*known) : fs.stat(path, Follow::no);
     if (!stat) {
       // Gone between list and stat: a tool at work, not a problem.
       if (stat.error().code != mlxbase::Code::not_found) problems.push_back({std::move(path), stat.error()});
