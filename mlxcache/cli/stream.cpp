@@ -1,6 +1,7 @@
 #include "mlxcache/cli/stream.h"
 
 #include <sys/ioctl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,6 +42,11 @@ std::optional<std::string> DescriptorInput::line(const mlxbase::Cancel& cancel) 
   // Byte by byte: a question is rare, and what follows the line is not ours to take.
   for (;;) {
     char c = 0;
+    // A signal that comes just before read() would not end it: wait in short steps and look.
+    pollfd waiting{.fd = descriptor_, .events = POLLIN, .revents = 0};
+    while (::poll(&waiting, 1, 50) <= 0) {
+      if (cancel.requested()) return std::nullopt;
+    }
     const ssize_t n = ::read(descriptor_, &c, 1);
     if (n < 0 && errno == EINTR && !cancel.requested()) continue;
     if (n <= 0 || cancel.requested()) return std::nullopt;
