@@ -1,6 +1,7 @@
 #pragma once
 // What MLXCache knows of one tool: a row of kAdapters and one file with the functions the row names.
 // Facts: docs/design/stores.md. One conformance suite (adapter_conformance_test.cpp) runs against every row.
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "mlxbase/os/environment.h"
 #include "mlxbase/os/file_system.h"
 #include "mlxcache/catalog/store.h"
+#include "mlxcache/stores/publication.h"
 
 namespace mlxcache::stores {
 
@@ -52,6 +54,12 @@ struct Adapter {
   std::string (*staging)(const Root&, const std::string& target, std::string_view token);
   /// Locks to hold while `entry` (of which only path and stat are sure) is replaced; often none. Their folders may have to be made.
   std::vector<LockFile> (*locks)(const Root&, const Entry& entry);
+  /// Where the tool would keep its models if it had any: the root to make for a publication when discover() found none. Null: never made by us.
+  std::optional<Root> (*default_root)(const Context&) = nullptr;
+  /// See publication.h. Null: this tool cannot be given a model.
+  PublishFunction publish = nullptr;
+  /// See publication.h. Null: models of this kind are not removed by us (chunk caches).
+  RemoveFunction remove = nullptr;
 };
 
 /// The table, in the order of StoreKind.

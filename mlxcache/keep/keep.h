@@ -1,0 +1,63 @@
+#pragma once
+// What stays and what goes: removing a model into the trash, cleaning up, keeping within a budget, pins. All of them make a change::Plan.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mlxcache/catalog/inventory.h"
+#include "mlxcache/change/change.h"
+#include "mlxcache/stores/adapter.h"
+
+namespace mlxcache::keep {
+
+/// One model of one store that would go, with the truth about bytes.
+struct Leaving {
+  catalog::StoreKind kind{};
+  std::string store_root;
+  std::string model;
+  std::uint64_t apparent_bytes = 0;
+  std::uint64_t freed_bytes = 0;          // in this order of leaving: what nobody else refers to once those before it are gone
+  std::int64_t last_used_ns = 0;
+  std::vector<std::string> kept;          // files that stay because another model or tool needs them, and which
+};
+struct Refused {
+  std::string what;
+  std::string reason;                     // pinned, in use, partial download running, not understood
+};
+struct Plan {
+  change::Plan changes;
+  std::vector<Leaving> leaving;
+  std::vector<Refused> refused;
+  std::uint64_t freed_bytes = 0;
+};
+
+/// `from` empty and `everywhere` false: the model must be in one store only. Errors: not_found, invalid (in several stores: which), busy, io.
+mlxbase::Result<Plan> plan_remove(const stores::Context& context, const catalog::Inventory& inventory, const std::string& model,
+                                  const std::vector<catalog::StoreKind>& from, bool everywhere);
+
+struct GcOptions {
+  bool orphans = true, partials = true, broken_links = true;
+  std::int64_t partial_age_ns = 0;        // younger partials are left alone (they may be running)
+  std::vector<catalog::StoreKind> only;
+};
+mlxbase::Result<Plan> plan_gc(const stores::Context& context, const catalog::Inventory& inventory, const GcOptions& options, std::int64_t now_ns);
+
+struct PruneOptions {
+  std::optional<std::uint64_t> budget_bytes;  // all stores together shall hold no more (allocated, shared bytes once)
+  std::optional<std::int64_t> unused_ns;      // only what was not used for so long
+  std::vector<catalog::StoreKind> only;
+};
+/// Least recently used first; pinned models stay.
+mlxbase::Result<Plan> plan_prune(const stores::Context& context, const catalog::Inventory& inventory, const std::string& home, const PruneOptions& options,
+                                 std::int64_t now_ns);
+
+/// When a model was last read, as well as the disk tells: the latest atime and mtime of its payloads, and what `watch` saw.
+std::int64_t last_used_ns(const catalog::Inventory& inventory, std::uint32_t store, std::uint32_t model);
+
+/// Pins, in `<home>/pins.json`: model ids, with or without "store/".
+mlxbase::Result<std::vector<std::string>> pins(mlxbase::os::FileSystem& fs, const std::string& home);
+mlxbase::Status pin(mlxbase::os::FileSystem& fs, const std::string& home, const std::string& model);
+mlxbase::Status unpin(mlxbase::os::FileSystem& fs, const std::string& home, const std::string& model);
+
+}  // namespace mlxcache::keep
