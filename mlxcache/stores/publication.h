@@ -48,6 +48,10 @@ struct ModelSource {
   bool complete_listing = false;  // `files` are all files of that commit
   std::vector<SourceFile> files;
   std::optional<GgufFacts> gguf;  // of the (first) model file
+  // From a server, for the store that the id belongs to; empty elsewhere.
+  std::string hub_listing;        // the hub cache writes it as trees/<commit>.json; set only if `files` are all of the commit
+  std::string registry_name;      // Ollama's full name, "host/space/model:tag": with it the manifest goes there, and nowhere else
+  std::string registry_manifest;  // its bytes exactly as received; every digest in it is the sha256 of one of `files`
 };
 
 /// One name to be made, in order.
