@@ -27,6 +27,7 @@ struct SourceFile {
   std::optional<mlxbase::Digest> xet;
   bool lfs = false;                             // the hub keeps it in LFS: its blob is named by sha256
   catalog::Fingerprint state;                   // as seen
+  catalog::Links shared_by = catalog::kAnyLink; // ways in which others may share these bytes: no hard link to what its tool writes in place
 };
 
 /// What is known of a GGUF from its own metadata, for targets that want a config beside it.
