@@ -1,6 +1,6 @@
 #pragma once
 // HTTP for programs that download: many transfers at once on one thread, bodies streamed into a sink, limits on everything a
-// hostile server chooses. libcurl's multi interface does the protocol; only http.cpp sees it. Retrying is the caller's policy (retry.h).
+// hostile server chooses. libcurl's multi interface does the protocol; only this room's .cpp files see it. Retrying is the caller's policy (retry.h).
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -67,6 +67,8 @@ struct Request {
   std::uint64_t max_body = std::uint64_t{64} << 20U;  // a longer body is cut off: Code::corrupt
   std::uint32_t connect_timeout_ms = 10'000;
   std::uint32_t stall_timeout_ms = 30'000;            // no byte for so long: Code::io, "stalled"
+  /// For long bodies: a connection of its own (HTTP/1.1) with large buffers, so that a lost packet holds up one transfer and not all.
+  bool bulk = false;
 };
 
 /// What came before the body (of the last answer, where redirects were followed).
@@ -114,7 +116,8 @@ class Client {
   static Result<std::unique_ptr<Client>> make(ClientOptions options);
   virtual ~Client() = default;
 
-  /// Queues a transfer; `sink` must live until its on_done. Errors: invalid (a header with a line break, an unsupported scheme).
+  /// Queues a transfer; `sink` must live until its on_done or abandon(). Errors: invalid (a header with a line break, a credential among the
+  /// headers, a method other than GET, HEAD and POST), unsupported (offline).
   virtual Result<TransferId> start(Request request, Sink& sink) = 0;
   /// Goes on reading a transfer whose sink did not want data.
   virtual void resume(TransferId id) = 0;
