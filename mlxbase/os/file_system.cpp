@@ -24,6 +24,13 @@ std::string_view to_string(FileKind kind) {
   return "unknown";
 }
 
+Status FileSystem::rename_new(const std::string& from, const std::string& to) {
+  TRY(hard_link(from, to));
+  auto removed = unlink(from);
+  if (!removed) (void)unlink(to);  // one name, as before
+  return removed;
+}
+
 Result<std::string> read_small_file(FileSystem& fs, const std::string& path, std::uint64_t limit, Follow follow) {
   auto file = TRY(fs.open_read(path, follow));
   const FileStat stat = TRY(file->stat());

@@ -181,6 +181,9 @@ class FileSystem {
   virtual Status remove_dir(const std::string& path) = 0;
   virtual Status unlink(const std::string& path) = 0;
   virtual Status rename(const std::string& from, const std::string& to) = 0;
+  /// Renames in one step, and only if nothing has the name `to` yet: `invalid` with EEXIST otherwise. Where the volume has no such call: a second
+  /// name, then the first goes. Errors: unsupported (neither is possible), not_found, io.
+  virtual Status rename_new(const std::string& from, const std::string& to);
   /// Swaps two names in one step. Errors: unsupported (then use rename), not_found, io.
   virtual Status exchange(const std::string& a, const std::string& b) = 0;
   /// A second name for the same inode; a symlink is linked itself, not its target. Errors: unsupported (EXDEV, EMLINK), …

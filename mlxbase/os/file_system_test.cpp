@@ -134,6 +134,23 @@ TEST_F(RealFiles, AHardLinkOfASymlinkIsTheLinkItself) {
   EXPECT_EQ(fs_.stat(at("file"))->links, 1U);
 }
 
+TEST_F(RealFiles, RenameNewNeverReplaces) {
+  write("a", "first");
+  write("b", "second");
+  const auto taken = fs_.rename_new(at("a"), at("b"));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().os_errno, EEXIST) << taken.error().message;
+  EXPECT_EQ(read("a"), "first");
+  EXPECT_EQ(read("b"), "second");
+  ASSERT_TRUE(fs_.rename_new(at("a"), at("c")));
+  EXPECT_EQ(read("c"), "first");
+  EXPECT_THAT(names(), UnorderedElementsAre("b", "c"));
+  // Where the volume has no such call, a second name and the removal of the first do the same.
+  EXPECT_EQ(fs_.FileSystem::rename_new(at("c"), at("b")).error().os_errno, EEXIST);
+  ASSERT_TRUE(fs_.FileSystem::rename_new(at("c"), at("a")));
+  EXPECT_THAT(names(), UnorderedElementsAre("a", "b"));
+}
+
 TEST_F(RealFiles, ExchangeSwapsTwoNamesAndNeverMakesOneMissing) {
   write("a", "first");
   write("b", "second");

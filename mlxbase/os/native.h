@@ -21,6 +21,8 @@ std::optional<FileStat> stat_in(int dir, const char* name);
 /// Forces bytes to the medium: fsync, and F_FULLFSYNC where fsync stops at the drive's cache.
 Status full_sync(int fd, const std::string& path);
 
+/// RENAME_NOREPLACE, renamex_np(RENAME_EXCL). Errors: unsupported (this volume has no such call), invalid with EEXIST, not_found, io.
+Status rename_new(const std::string& from, const std::string& to);
 /// RENAME_EXCHANGE, renamex_np(RENAME_SWAP).
 Status exchange(const std::string& a, const std::string& b);
 

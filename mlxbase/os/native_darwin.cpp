@@ -172,6 +172,14 @@ Status full_sync(int fd, const std::string& path) {
   return {};
 }
 
+Status rename_new(const std::string& from, const std::string& to) {
+  if (::renamex_np(from.c_str(), to.c_str(), RENAME_EXCL) == 0) return {};
+  const int saved = errno;
+  Error error = errno_error(saved, fmt::format("rename {} to {}", printable(from), printable(to)));
+  if (means_unsupported(saved)) error.code = Code::unsupported;
+  return fail(std::move(error));
+}
+
 Status exchange(const std::string& a, const std::string& b) {
   if (::renamex_np(a.c_str(), b.c_str(), RENAME_SWAP) == 0) return {};
   const int saved = errno;

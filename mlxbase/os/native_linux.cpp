@@ -115,6 +115,14 @@ Status full_sync(int fd, const std::string& path) {
   return {};
 }
 
+Status rename_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
+  const int saved = errno;
+  Error error = errno_error(saved, fmt::format("rename {} to {}", printable(from), printable(to)));
+  if (saved == EINVAL || saved == ENOSYS) error.code = Code::unsupported;
+  return fail(std::move(error));
+}
+
 Status exchange(const std::string& a, const std::string& b) {
   if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return {};
   const int saved = errno;

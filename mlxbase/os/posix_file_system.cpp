@@ -255,6 +255,13 @@ class PosixFileSystem final : public FileSystem {
     if (::rename(from.c_str(), to.c_str()) != 0) return failed(fmt::format("rename {} to", printable(from)), to);
     return {};
   }
+  Status rename_new(const std::string& from, const std::string& to) override {
+    TRY(check(from));
+    TRY(check(to));
+    auto renamed = native::rename_new(from, to);
+    if (!renamed && renamed.error().code == Code::unsupported) return FileSystem::rename_new(from, to);
+    return renamed;
+  }
   Status exchange(const std::string& a, const std::string& b) override {
     TRY(check(a));
     TRY(check(b));

@@ -116,6 +116,10 @@ Status HookedFileSystem::rename(const std::string& from, const std::string& to) 
   TRY(before("rename", from, true, to));
   return inner_.rename(from, to);
 }
+Status HookedFileSystem::rename_new(const std::string& from, const std::string& to) {
+  TRY(before("rename_new", from, true, to));
+  return inner_.rename_new(from, to);
+}
 Status HookedFileSystem::exchange(const std::string& a, const std::string& b) {
   TRY(before("exchange", a, true, b));
   return inner_.exchange(a, b);

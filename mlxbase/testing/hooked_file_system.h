@@ -38,6 +38,7 @@ class HookedFileSystem : public os::FileSystem {
   Status remove_dir(const std::string& path) override;
   Status unlink(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status rename_new(const std::string& from, const std::string& to) override;
   Status exchange(const std::string& a, const std::string& b) override;
   Status hard_link(const std::string& from, const std::string& to) override;
   Status make_symlink(const std::string& text, const std::string& path) override;

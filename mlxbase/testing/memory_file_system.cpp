@@ -251,6 +251,18 @@ Status MemoryFileSystem::rename(const std::string& from, const std::string& to) 
   return {};
 }
 
+Status MemoryFileSystem::rename_new(const std::string& from, const std::string& to) {
+  auto a = TRY(find(from, Follow::no));
+  if (!a.node) return failed(ENOENT, "rename", from);
+  auto b = TRY(free_place(to, "rename"));
+  if (a.dir->id.device != b.dir->id.device) return failed(EXDEV, "rename", to);
+  if (!volumes_[a.dir->id.device].rename_new) return FileSystem::rename_new(from, to);
+  set_entry(*a.dir, a.name, nullptr);
+  set_entry(*b.dir, b.name, a.node);
+  a.node->ctime_ns = tick();
+  return {};
+}
+
 Status MemoryFileSystem::exchange(const std::string& x, const std::string& y) {
   auto a = TRY(find(x, Follow::no));
   auto b = TRY(find(y, Follow::no));

@@ -18,6 +18,7 @@ struct VolumeAbilities {
   bool clone = true;
   bool dedupe = true;
   bool exchange = true;
+  bool rename_new = true;           // false: a second name and the removal of the first, two steps
   bool hard_links = true;
   bool symlinks = true;
   bool read_only = false;
@@ -68,6 +69,7 @@ class MemoryFileSystem : public os::FileSystem {
   Status remove_dir(const std::string& path) override;
   Status unlink(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status rename_new(const std::string& from, const std::string& to) override;
   Status exchange(const std::string& a, const std::string& b) override;
   Status hard_link(const std::string& from, const std::string& to) override;
   Status make_symlink(const std::string& text, const std::string& path) override;
