@@ -19,8 +19,10 @@ namespace mlxcache::publish {
 struct Found {
   std::uint32_t store = 0;   // Inventory::listings
   std::uint32_t model = 0;
+  std::string quant;         // "org/repo:Q4_K_M" of a repo with several quantisations: upper case; empty: all of it
 };
-/// Errors: not_found (near names in the message), invalid (incomplete: what is missing).
+/// Upper and lower case are alike where no name fits exactly. Errors: not_found (near names in the message), invalid (incomplete: what is
+/// missing; several models fit).
 mlxbase::Result<Found> find_model(const catalog::Inventory& inventory, const std::string& id);
 
 /// Everything a target may want to know of it. Measures what is only claimed (through the catalog: once), and confirms claims before they become
