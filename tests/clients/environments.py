@@ -11,16 +11,17 @@ OLLAMA = BUILD / "ollama-v0.6.6" / "ollama"
 
 
 class HuggingFace:
-    """One huggingface_hub version with a home of its own and the stand-in for its hub."""
+    """One huggingface_hub version with a home of its own, talking to a hub of tests/support/hub.py."""
 
-    def __init__(self, name, home, hub):
+    def __init__(self, name, home, hub, xet=True, **env):
         self.name = name
         self.env = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1",
                     "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "NO_COLOR": "1", "LANG": "C.UTF-8"}
-        if name == "hf2":  # writes its shared blob store for xet files only
-            self.env["STAND_IN_XET_SOURCE"] = hub.url + "/bytes-of-xet/"
+        if name == "hf2" and xet:  # writes its shared blob store for xet files only
+            self.env["XET_BYTES_FROM"] = hub.url + "/bytes-of-xet/"
         else:
             self.env["HF_HUB_DISABLE_XET"] = "1"
+        self.env.update(env)
 
     def call(self, command, **options):
         done = subprocess.run([PYTHON[self.name], "-B", HERE / "hf_client.py", command, json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in options.items()})],

@@ -12,7 +12,7 @@ def _plain_transfer_for_xet():
     import huggingface_hub.file_download as module
 
     def xet_get(*, incomplete_path, xet_file_data, headers, expected_size=None, **_):
-        url = os.environ["STAND_IN_XET_SOURCE"] + xet_file_data.file_hash
+        url = os.environ["XET_BYTES_FROM"] + xet_file_data.file_hash
         with urllib.request.urlopen(url) as answer, open(incomplete_path, "wb") as file:
             file.write(answer.read())
 
@@ -52,6 +52,31 @@ def scan(options):
     }
 
 
+def tree(options):
+    from huggingface_hub import HfApi
+    return [entry.path for entry in HfApi().list_repo_tree(options["repo"], recursive=True)]
+
+
+def info(options):
+    from huggingface_hub import HfApi
+    return HfApi().model_info(options["repo"], revision=options.get("revision"), files_metadata=True).sha
+
+
+def refs(options):
+    from huggingface_hub import HfApi
+    found = HfApi().list_repo_refs(options["repo"])
+    return sorted(ref.name for ref in found.branches + found.tags)
+
+
+def attempt(options):
+    """Another command that may fail: the name of the error's class, or "fine"."""
+    try:
+        globals()[options.pop("what")](options)
+    except Exception as error:
+        return type(error).__name__
+    return "fine"
+
+
 def delete_revisions(options):
     from huggingface_hub import scan_cache_dir
     strategy = scan_cache_dir(options["cache_dir"]).delete_revisions(*options["revisions"])
@@ -62,7 +87,7 @@ def delete_revisions(options):
 
 def main():
     command, options = sys.argv[1], json.loads(sys.argv[2])
-    if os.environ.get("STAND_IN_XET_SOURCE"):
+    if os.environ.get("XET_BYTES_FROM"):
         _plain_transfer_for_xet()
     print("\n" + json.dumps(globals()[command](options)))
 

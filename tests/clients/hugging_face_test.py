@@ -8,7 +8,7 @@ import trees
 import volumes
 from case import Case
 from environments import HuggingFace
-from hub_stand_in import Hub, Repo
+from hub import Hub, Repo
 
 WEIGHTS = payloads.safetensors(11, 600_000)
 OLD_WEIGHTS = payloads.safetensors(12, 600_000)

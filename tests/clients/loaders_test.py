@@ -9,7 +9,7 @@ import trees
 import volumes
 from case import Case
 from environments import BUILD, HERE, PYTHON, HuggingFace
-from hub_stand_in import Hub, Repo
+from hub import Hub, Repo
 
 
 def real_weights():

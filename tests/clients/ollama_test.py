@@ -13,7 +13,7 @@ import trees
 import volumes
 from case import Case
 from environments import OLLAMA, PYTHON, HERE, HuggingFace
-from hub_stand_in import Hub, Repo
+from hub import Hub, Repo
 
 # One thread: the runner's threads spin while they wait for each other, which starves a busy machine.
 OPTIONS = {"seed": 1, "temperature": 0, "num_predict": 8, "num_thread": 1}
