@@ -10,7 +10,6 @@
 #include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
 #include "mlxcache/dedup/bytes.h"
-#include "mlxcache/dedup/recover.h"
 #include "mlxcache/dedup/step.h"
 #include "mlxcache/journal/transaction.h"
 

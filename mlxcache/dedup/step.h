@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "mlxcache/dedup/session.h"
-#include "mlxcache/dedup/swap.h"
 #include "mlxcache/journal/log_file.h"
 
 namespace mlxcache::dedup {

@@ -10,7 +10,6 @@
 #include "mlxbase/core/units.h"
 #include "mlxcache/dedup/apply.h"
 #include "mlxcache/dedup/bytes.h"
-#include "mlxcache/dedup/recover.h"
 #include "mlxcache/dedup/step.h"
 #include "mlxcache/journal/transaction.h"
 
@@ -371,7 +370,7 @@ Result<Undone> undo(const Machinery& machinery, const std::string& transaction) 
   auto t = journal::fold(*contents);
   if (t.cut()) return fail(Code::busy, fmt::format("transaction {} was cut short and could not be settled yet; `mlxcache recover` says why", id));
   if (t.closed->state == journal::State::undone) return fail(Code::invalid, fmt::format("transaction {} is undone already", id));
-  auto undone = Undoer(machinery, t, file).run(*contents);
+  auto undone = journal::changes_names(t) ? change::undo_names(machinery, t, file, *contents) : Undoer(machinery, t, file).run(*contents);
   if (undone) undone->transaction = id;
   return undone;
 }

@@ -67,6 +67,8 @@ struct Folder {
 
 }  // namespace
 
+bool changes_names(const Transaction& t) { return !t.steps.empty() && t.steps.begin()->second.intent->method >= kFirstNameMethod; }
+
 Transaction fold(const Contents& contents) {
   Transaction t;
   t.damage = contents.damage;

@@ -36,6 +36,11 @@ struct Transaction {
   Closed closing(std::int64_t now_ns, bool was_cut) const;
 };
 
+/// Methods from this one on change names (change::Kind); those below change what lies behind a name (dedup::Method).
+inline constexpr std::uint8_t kFirstNameMethod = 16;
+/// Whether the transaction is one of change::Kind. A transaction has steps of one sort only.
+bool changes_names(const Transaction& t);
+
 Transaction fold(const Contents& contents);
 
 }  // namespace mlxcache::journal

@@ -1,4 +1,4 @@
-#include "mlxcache/dedup/session.h"
+#include "mlxcache/change/session.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 
-namespace mlxcache::dedup {
+namespace mlxcache::change {
 
 using mlxbase::Code;
 using mlxbase::fail;
@@ -154,4 +154,4 @@ Status remove_if_there(os::FileSystem& fs, const std::string& p) {
   return removed;
 }
 
-}  // namespace mlxcache::dedup
+}  // namespace mlxcache::change

@@ -1,4 +1,4 @@
-#include "mlxcache/dedup/recover.h"
+#include "mlxcache/change/settle.h"
 
 #include <fmt/format.h>
 
@@ -6,12 +6,12 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
-#include "mlxcache/dedup/bytes.h"
-#include "mlxcache/dedup/session.h"
-#include "mlxcache/dedup/swap.h"
+#include "mlxcache/change/bytes.h"
+#include "mlxcache/change/session.h"
+#include "mlxcache/change/swap.h"
 #include "mlxcache/journal/transaction.h"
 
-namespace mlxcache::dedup {
+namespace mlxcache::change {
 namespace {
 
 using journal::Outcome;
@@ -25,7 +25,8 @@ using mlxbase::printable;
 namespace os = mlxbase::os;
 namespace path = mlxbase::path;
 
-/// Settles one transaction that was cut short.
+constexpr std::uint8_t kSharedInPlace = 0;  // dedup::Method::dedupe
+
 class Settler {
  public:
   Settler(const Machinery& machinery, journal::Transaction& t, journal::Writer& writer, Recovered& out)
@@ -82,7 +83,7 @@ bool Settler::may_touch(const journal::Intent& intent) {
 void Settler::settle_apply(Step& step) {
   const journal::Intent& i = *step.intent;
   if (!may_touch(i)) return;
-  if (i.method == static_cast<std::uint8_t>(Method::dedupe)) {
+  if (i.method == kSharedInPlace) {
     if (step.settled) return;
     // Shared or not, wholly or in part: the bytes were compared by the kernel. What can be taken back counts as done.
     auto target = fs_.open_read(i.target);
@@ -162,49 +163,8 @@ Status Settler::run() {
 
 }  // namespace
 
-Result<Recovered> recover_locked(const Machinery& machinery) {
-  os::FileSystem& fs = machinery.context.fs;
-  Recovered out;
-  auto names = fs.list(journal::folder(machinery.home));
-  if (!names) {
-    if (names.error().code == Code::not_found) return out;
-    return fail(names.error());
-  }
-  for (const auto& name : *names) {
-    const std::string file = path::join(journal::folder(machinery.home), name.name);
-    if (name.name.ends_with(".journal.new")) {
-      TRY(remove_if_there(fs, file));  // nothing was begun under it
-      continue;
-    }
-    if (!name.name.ends_with(".journal")) continue;
-    const auto ends = journal::read_ends(fs, file);
-    if (ends && ends->closed) continue;
-    const auto contents = journal::read(fs, file);
-    if (!contents) {
-      // Not settled and not forgotten: history and doctor show it too.
-      out.left.push_back({file, contents.error().message});
-      continue;
-    }
-    auto t = journal::fold(*contents);
-    if (!t.cut()) {
-      // Closed, with torn bytes behind: an undo that never got to its first record.
-      continue;
-    }
-    out.transactions.emplace_back(path::stem(name.name));
-    auto writer = TRY(journal::Writer::reopen(fs, file, *contents));
-    TRY(Settler(machinery, t, writer, out).run());
-  }
-  return out;
+Status settle_swaps(const Machinery& machinery, journal::Transaction& t, journal::Writer& writer, Recovered& out) {
+  return Settler(machinery, t, writer, out).run();
 }
 
-Result<Recovered> recover(const Machinery& machinery) {
-  // Nothing was ever begun: no folder is made only to find that out.
-  if (auto there = machinery.context.fs.stat(journal::folder(machinery.home), os::Follow::yes); !there) {
-    if (there.error().code == Code::not_found) return Recovered{};
-    return fail(there.error());
-  }
-  const auto lock = TRY(lock_home(machinery.context.fs, machinery.home));
-  return recover_locked(machinery);
-}
-
-}  // namespace mlxcache::dedup
+}  // namespace mlxcache::change

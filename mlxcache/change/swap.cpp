@@ -1,4 +1,4 @@
-#include "mlxcache/dedup/swap.h"
+#include "mlxcache/change/swap.h"
 
 #include <fmt/format.h>
 
@@ -6,9 +6,9 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
-#include "mlxcache/dedup/session.h"
+#include "mlxcache/change/session.h"
 
-namespace mlxcache::dedup {
+namespace mlxcache::change {
 namespace {
 
 using mlxbase::Code;
@@ -209,4 +209,4 @@ Result<Fate> settle(os::FileSystem& fs, Swap swap, bool staged) {
   return Fate::old_stays;
 }
 
-}  // namespace mlxcache::dedup
+}  // namespace mlxcache::change

@@ -6,7 +6,7 @@
 
 #include "mlxbase/os/file_system.h"
 
-namespace mlxcache::dedup {
+namespace mlxcache::change {
 
 struct Swap {
   std::string target;
@@ -50,4 +50,4 @@ enum class Fate : std::uint8_t {
 /// Errors: changed (an inode lies there that is neither, and nothing is touched), io.
 mlxbase::Result<Fate> settle(mlxbase::os::FileSystem& fs, Swap swap, bool staged);
 
-}  // namespace mlxcache::dedup
+}  // namespace mlxcache::change
