@@ -54,12 +54,14 @@ struct Adapter {
   std::string (*staging)(const Root&, const std::string& target, std::string_view token);
   /// Locks to hold while `entry` (of which only path and stat are sure) is replaced; often none. Their folders may have to be made.
   std::vector<LockFile> (*locks)(const Root&, const Entry& entry);
-  /// Where the tool would keep its models if it had any: the root to make for a publication when discover() found none. Null: never made by us.
+  /// Where the tool would put a new model today, whether the folder is there or not: the root for publications, made if it is missing. Null: only
+  /// roots that discover() found or the person names.
   std::optional<Root> (*default_root)(const Context&) = nullptr;
   /// See publication.h. Null: this tool cannot be given a model.
   PublishFunction publish = nullptr;
   /// See publication.h. Null: models of this kind are not removed by us (chunk caches).
   RemoveFunction remove = nullptr;
+  bool must_own_files = false;  // the tool sets times or modes of its files, which only their owner may: no hard link to another user's file
 };
 
 /// The table, in the order of StoreKind.

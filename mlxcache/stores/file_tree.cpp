@@ -2,23 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <unordered_map>
 
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/flat_models.h"
+#include "mlxcache/stores/names.h"
 
 namespace mlxcache::stores {
 namespace {
 
 namespace path = mlxbase::path;
 using mlxbase::os::FileKind;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
 
 class Lister {
  public:

@@ -7,6 +7,7 @@
 #include "mlxbase/format/hasher.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/names.h"
 #include "mlxcache/stores/ollama_manifest.h"
 
 namespace mlxcache::stores::ollama {
@@ -18,10 +19,6 @@ using mlxbase::Digest;
 
 constexpr std::string_view kBlobs = "blobs/";
 constexpr std::string_view kManifests = "manifests/";
-
-bool all_digits(std::string_view s) {
-  return !s.empty() && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
 
 /// Names that the server gives to layers it is making (os.CreateTemp, llama-quantize).
 bool is_layer_in_the_making(std::string_view name) {
