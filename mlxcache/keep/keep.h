@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mlxbase/core/clock.h"
 #include "mlxcache/catalog/inventory.h"
 #include "mlxcache/change/change.h"
 #include "mlxcache/stores/adapter.h"
@@ -20,6 +21,7 @@ struct Leaving {
   std::uint64_t freed_bytes = 0;          // in this order of leaving: what nobody else refers to once those before it are gone
   std::int64_t last_used_ns = 0;
   std::vector<std::string> kept;          // files that stay because another model or tool needs them, and which
+  std::vector<std::string> shared_with;   // who else has some of its blocks and keeps them: "lm-studio: org/name"; a store alone where no model has them
 };
 struct Refused {
   std::string what;
@@ -29,11 +31,21 @@ struct Plan {
   change::Plan changes;
   std::vector<Leaving> leaving;
   std::vector<Refused> refused;
-  std::uint64_t freed_bytes = 0;
+  std::uint64_t freed_bytes = 0;          // exact where volumes tell who refers to which blocks; never more than that elsewhere
+  bool exact = true;
 };
 
+/// The models of that name: as `ls` prints it, upper and lower case alike where nothing fits exactly; "store/name" and "name@revision" narrow.
+struct Named {
+  std::uint32_t store = 0;
+  std::uint32_t model = 0;
+};
+/// Errors: not_found (near names in the message).
+mlxbase::Result<std::vector<Named>> models_named(const catalog::Inventory& inventory, const std::string& model);
+
 /// `from` empty and `everywhere` false: the model must be in one store only. Errors: not_found, invalid (in several stores: which), busy, io.
-mlxbase::Result<Plan> plan_remove(const stores::Context& context, const catalog::Inventory& inventory, const std::string& model,
+/// What is pinned, in use or half downloaded is in Plan::refused.
+mlxbase::Result<Plan> plan_remove(const stores::Context& context, const catalog::Inventory& inventory, const std::string& home, const std::string& model,
                                   const std::vector<catalog::StoreKind>& from, bool everywhere);
 
 struct GcOptions {
@@ -55,9 +67,12 @@ mlxbase::Result<Plan> plan_prune(const stores::Context& context, const catalog::
 /// When a model was last read, as well as the disk tells: the latest atime and mtime of its payloads, and what `watch` saw.
 std::int64_t last_used_ns(const catalog::Inventory& inventory, std::uint32_t store, std::uint32_t model);
 
-/// Pins, in `<home>/pins.json`: model ids, with or without "store/".
+/// Pins, in `<home>/pins.json` (format: docs/formats/pins.md): model ids, with or without "store/". Sorted. Errors: corrupt (the file is not ours to
+/// guess about: nothing is removed while it cannot be read), io.
 mlxbase::Result<std::vector<std::string>> pins(mlxbase::os::FileSystem& fs, const std::string& home);
 mlxbase::Status pin(mlxbase::os::FileSystem& fs, const std::string& home, const std::string& model);
+/// Errors: not_found (it is not pinned).
 mlxbase::Status unpin(mlxbase::os::FileSystem& fs, const std::string& home, const std::string& model);
+bool is_pinned(const std::vector<std::string>& pins, catalog::StoreKind kind, const std::string& model);
 
 }  // namespace mlxcache::keep
