@@ -32,6 +32,9 @@ std::vector<Root> discover(const Context& context);
 Listing list(const Context& context, const Root& root);
 std::string staging(const Root& root, const std::string& target, std::string_view token);
 std::vector<LockFile> locks(const Root& root, const Entry& entry);
+std::optional<Root> default_root(const Context& context);
+mlxbase::Result<Publication> publish(const Context& context, const Root& root, const ModelSource& source);
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model);
 }  // namespace ollama
 namespace lm_studio {
 std::vector<Root> discover(const Context& context);

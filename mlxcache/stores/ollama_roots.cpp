@@ -208,4 +208,11 @@ std::vector<Root> discover(const Context& context) {
   return roots;
 }
 
+std::optional<Root> default_root(const Context& context) {
+  const auto& env = context.environment;
+  const std::string set = trimmed_variable(env.get("OLLAMA_MODELS").value_or(""));
+  if (!set.empty()) return Root{StoreKind::ollama, path::normal(env.absolute(set)), "OLLAMA_MODELS"};
+  return Root{StoreKind::ollama, path::join(env.home, kInHome), "default"};
+}
+
 }  // namespace mlxcache::stores::ollama
