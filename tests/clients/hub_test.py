@@ -1,7 +1,6 @@
 """The hub of tests/support is no fiction: three generations of the real client download, list, resume and fail against it as they
 do against the real one. What our own pull is tested with is therefore what the clients' authors had in mind."""
 import hashlib
-import shutil
 import unittest
 
 import faults

@@ -1,6 +1,7 @@
 """A Hugging Face hub for tests on machines that reach none: the protocol of the real one (resolve with its headers, redirects to a
 second origin with signed addresses, API, paging, error codes, tokens, gates), on two loopback origins whose every answer can be spoiled.
 It stores nothing and speaks no xet. That real clients download from it is a test of its own (tests/clients/hub_test.py)."""
+import functools
 import hashlib
 import hmac
 import json
@@ -13,10 +14,12 @@ LFS = (".safetensors", ".gguf", ".bin", ".onnx", ".onnx_data")
 _KEY = b"signs addresses of the second origin"
 
 
+@functools.lru_cache(64)
 def git_sha1(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+@functools.lru_cache(64)
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
