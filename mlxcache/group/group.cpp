@@ -262,7 +262,7 @@ class Grouper {
       Candidate& c = candidates_[todo[i]->members.front()];
       if (errors[i]) {
         todo[i]->unreadable = true;
-        report(c, *errors[i]);
+        failed_.emplace_back(static_cast<std::uint32_t>(&c - candidates_.data()), *errors[i]);
       } else if (c.sample && sample_is_whole(inode_of(c).stat.size)) {
         learn(c, *c.sample);
         todo[i]->knowledge.measured(*c.sample);
@@ -346,6 +346,7 @@ class Grouper {
     TRY(kept);
     TRY(keep_touched());
     if (cancelled()) return stop();
+    // In the order of the listing: what was read in which order, by whichever thread, nobody needs to know.
     std::sort(failed_.begin(), failed_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (const auto& [candidate, error] : failed_) report(candidates_[candidate], error);
     for (const std::size_t k : undecided_) nodes_of_class_[k] = joined(std::move(nodes_of_class_[k]));
