@@ -8,7 +8,7 @@ import json
 import time
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from origin import Answer, Origin
+from origin import Answer, Origin, part
 
 LFS = (".safetensors", ".gguf", ".bin", ".onnx", ".onnx_data")
 _KEY = b"signs addresses of the second origin"
@@ -177,27 +177,13 @@ class Hub:
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes", "ETag": f'"{git_sha1(data)}"',
                    "Content-Disposition": f'inline; filename="{inner.rsplit("/", 1)[-1]}"'}
         if not inner.endswith(LFS):
-            return self._part(request, data, headers)
+            return part(request, data, headers)
         digest = sha256(data)
         self._payloads[digest] = data
         headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data)), "Location": self._signed(digest, repo_id)}
         if repo.xet:
             headers |= {"X-Xet-Hash": made_up_xet_hash(data), "X-Xet-Refresh-Route": f"{self.url}/xet-is-not-spoken-here"}
         return Answer(302, headers, b"Found. Redirecting")
-
-    @staticmethod
-    def _part(request, data, headers):
-        """The whole, or the range that was asked for."""
-        asked = request.header("Range", "")
-        condition = request.header("If-Range")
-        if not asked.startswith("bytes=") or "," in asked or condition not in (None, headers.get("ETag")):
-            return Answer(200, headers, data)
-        first, _, last = asked.removeprefix("bytes=").partition("-")
-        begin = int(first) if first else max(0, len(data) - int(last))
-        end = min(len(data), int(last) + 1) if first and last else len(data)
-        if begin >= len(data):
-            return Answer(416, headers | {"Content-Range": f"bytes */{len(data)}"})
-        return Answer(206, headers | {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}, memoryview(data)[begin:end], begin=begin)
 
     def _rows(self, repo, commit, inner):
         rows = repo.rows[commit]
@@ -268,4 +254,4 @@ class Hub:
         data = self._payloads.get(digest)
         if data is None:
             return Answer(404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>")
-        return self._part(request, data, {"ETag": f'"{digest[:32]}"', "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"})
+        return part(request, data, {"ETag": f'"{digest[:32]}"', "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"})

@@ -49,6 +49,20 @@ class Answer:
     clock_skew: float = 0.0       # seconds by which Date is wrong
 
 
+def part(request, data, headers):
+    """The whole, or the range that was asked for."""
+    asked = request.header("Range", "")
+    condition = request.header("If-Range")
+    if not asked.startswith("bytes=") or "," in asked or condition not in (None, headers.get("ETag")):
+        return Answer(200, headers, data)
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    begin = int(first) if first else max(0, len(data) - int(last))
+    end = min(len(data), int(last) + 1) if first and last else len(data)
+    if begin >= len(data):
+        return Answer(416, headers | {"Content-Range": f"bytes */{len(data)}"})
+    return Answer(206, headers | {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}, memoryview(data)[begin:end], begin=begin)
+
+
 class Fault:
     def __init__(self, change, match, times):
         self.change, self.match, self.left = change, match, times
