@@ -295,7 +295,12 @@ class Bench:
                     table(["files", "first scan s", "rescan s", "µs a file", "ls s", "µs a file", "find s", "rescan peak MiB", "ls peak MiB", "catalog MiB"], rows)])
 
 
-BENCHMARKS = {"scan": Bench.scan, "digests": Bench.digests, "dedup": Bench.dedup, "hashing": Bench.hashing, "million": Bench.million}
+def pulls(bench):
+    import pull  # needs the clients' environments: only where it is asked for or all are
+    pull.run(bench)
+
+
+BENCHMARKS = {"scan": Bench.scan, "digests": Bench.digests, "dedup": Bench.dedup, "hashing": Bench.hashing, "million": Bench.million, "pull": pulls}
 
 
 def main():
@@ -309,6 +314,9 @@ def main():
     options.add_argument("--without", action="append", default=[], metavar="PEER", help="leave this peer out (rmlint takes minutes on a cold home)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--gib", type=float, default=6.2)
+    options.add_argument("--pull-gib", type=float, default=2.0)
+    options.add_argument("--pull-place", default="/var/tmp/mlxcache-bench-pull", help="where the pulled models go: a real disk, or a memory file system")
+    options.add_argument("--clients", default=str(HERE.parent / "build/bench/clients"), help="where `bench/run` installed huggingface_hub and Ollama")
     options.add_argument("--dedup-gib", type=float, default=1.5)
     chosen = options.parse_args()
     if os.name != "posix" or sys.platform == "darwin" or os.geteuid() != 0:
