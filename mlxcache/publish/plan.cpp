@@ -159,7 +159,11 @@ Result<Plan> make_plan(const stores::Context& context, const stores::ModelSource
   for (const stores::SourceFile& file : source.files) {
     if (!path::is_safe_relative(file.name)) return fail(Code::invalid, fmt::format("'{}' is no name that a file of a model may have", printable(file.name)));
   }
-  return Planner(context, source, adopted, allow_copy).run(targets);
+  stores::ModelSource marked = source;
+  for (const auto& [file, where] : adopted) {
+    if (file < marked.files.size()) marked.files[file].moves = true;
+  }
+  return Planner(context, marked, adopted, allow_copy).run(targets);
 }
 
 }  // namespace mlxcache::publish

@@ -28,6 +28,7 @@ struct SourceFile {
   bool lfs = false;                             // the hub keeps it in LFS: its blob is named by sha256
   catalog::Fingerprint state;                   // as seen
   catalog::Links shared_by = catalog::kAnyLink; // ways in which others may share these bytes: no hard link to what its tool writes in place
+  bool moves = false;                           // a download of ours, which the first target takes in: nothing may refer to `path`
 };
 
 /// What is known of a GGUF from its own metadata, for targets that want a config beside it.
