@@ -49,6 +49,14 @@ std::vector<Root> discover(const Context& context) {
   return roots;
 }
 
+std::optional<Root> default_root(const Context& context) {
+  const auto roots = discover(context);
+  if (!roots.empty()) return roots.front();
+  const auto& env = context.environment;
+  const bool macos = env.platform == Platform::macos;
+  return Root{StoreKind::gpt4all, path::join(macos ? path::join(env.home, "Library/Application Support") : xdg_data(env), kApp), "default"};
+}
+
 Listing list(const Context& context, const Root& root) {
   ListingBuilder builder(root, adapter_of(StoreKind::gpt4all));
   WalkOptions options;

@@ -10,6 +10,7 @@
 #include "mlxcache/stores/completeness.h"
 #include "mlxcache/stores/hf_names.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::hf_local_dir {
 namespace {
@@ -167,6 +168,22 @@ std::vector<LockFile> locks(const Root& root, const Entry& entry) {
   const std::string_view owner = is_collection(root.path) ? first_two(rel) : std::string_view{};
   const std::string_view name = owner.empty() ? rel : rel.substr(owner.size() + 1);
   return {{path::join(root.path, owner, std::string(kDownloads) + std::string(name) + ".lock"), 0664}};
+}
+
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model) {
+  const catalog::Model* const of = TRY(model_of(listing, model));
+  // The root is such a folder itself, or holds folders named by their ids.
+  std::string folder = path::join(listing.root.path, of->id);
+  for (const std::uint32_t e : of->entries) {
+    if (!path::is_within(folder, listing.entries[e].path)) folder = listing.root.path;
+  }
+  if (folder != listing.root.path && !is_collection(listing.root.path) && !context.fs.stat(path::join(folder, kBook))) folder = listing.root.path;
+  const std::string book = path::join(folder, kBook);
+  const auto beside = entries_below(listing, book, model);
+  for (const std::uint32_t e : beside) {
+    if (listing.entries[e].role == Role::lock) TRY(refuse_if_locked(context, {listing.entries[e].path, 0664}));
+  }
+  return remove_plain(context, listing, model, beside, book);
 }
 
 }  // namespace mlxcache::stores::hf_local_dir

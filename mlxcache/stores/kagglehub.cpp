@@ -6,6 +6,7 @@
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kagglehub_paths.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::kagglehub {
 namespace {
@@ -79,5 +80,15 @@ Listing list(const Context& context, const Root& root) {
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model) {
+  const catalog::Model* const of = TRY(model_of(listing, model));
+  std::vector<std::uint32_t> beside;  // marks first: without them the folder counts for nothing
+  for (std::uint32_t e = 0; e < listing.entries.size(); ++e) {
+    const auto located = locate(path::relative_to(listing.root.path, listing.entries[e].path));
+    if (located && located->place != Place::file && path::join(located->model, located->version) == of->id) beside.push_back(e);
+  }
+  return remove_plain(context, listing, model, beside);
+}
 
 }  // namespace mlxcache::stores::kagglehub

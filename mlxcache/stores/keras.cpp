@@ -4,6 +4,7 @@
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::keras {
 namespace path = mlxbase::path;
@@ -53,5 +54,7 @@ Listing list(const Context& context, const Root& root) {
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model) { return remove_plain(context, listing, model); }
 
 }  // namespace mlxcache::stores::keras

@@ -50,20 +50,30 @@ std::vector<Root> discover(const Context& context) {
   return roots;
 }
 
+std::optional<Root> default_root(const Context& context) {
+  const std::string home = home_of_app(context);
+  const auto settings = read_json(context, home, path::join(home, "settings.json"), kSettingsLimit);
+  const std::string folder = settings ? (*settings)["downloadsFolder"].string() : std::string();
+  if (path::is_absolute(folder) && !folder.contains('\0')) return Root{StoreKind::lm_studio, path::normal(folder), "LM Studio settings.json"};
+  return Root{StoreKind::lm_studio, path::join(home, "models"), "default"};
+}
+
 Listing list(const Context& context, const Root& root) {
   ListingBuilder builder(root, adapter_of(StoreKind::lm_studio));
   WalkOptions options;
   options.cancel = context.cancel;
   std::map<std::string, std::uint32_t, std::less<>> models;
-  for (const Found& f : walk(context.fs, root.path, builder.problems(), options)) {
-    const std::uint32_t e = builder.add(f);
+  auto found = walk(context.fs, root.path, builder.problems(), options);
+  builder.expect(found.size());
+  for (Found& f : found) {
+    const std::uint32_t e = builder.add(std::move(f));
     Entry& entry = builder.at(e);
-    const std::string_view name = path::file_name(f.path);
+    const std::string_view name = path::file_name(entry.path);
     if (is_bundled(root) && entry.role == Role::payload) {
       entry.links = catalog::kNoLinks;
       entry.links_reason = "belongs to the app: an update replaces it";
     }
-    const std::string_view relative = path::relative_to(root.path, f.path);
+    const std::string_view relative = path::relative_to(root.path, entry.path);
     const auto first = relative.find('/');
     const auto second = first == std::string_view::npos ? first : relative.find('/', first + 1);
     if (second == std::string_view::npos) {  // not in publisher/model: the app does not list it
@@ -89,10 +99,11 @@ Listing list(const Context& context, const Root& root) {
   }
 
   for (const auto& [id, m] : models) {
+    const std::string folder = path::join(root.path, id);
     std::vector<ViewedFile> files;
     for (const std::uint32_t e : builder.model_at(m).entries) {
       const std::string& file = builder.at(e).path;
-      files.push_back({std::string(path::relative_to(path::join(root.path, id), file)), file});
+      files.push_back({std::string(path::relative_to(folder, file)), file});
     }
     if (lacks_indexed_shard(context, root.path, files, builder.problems())) builder.model_at(m).incomplete = true;
   }

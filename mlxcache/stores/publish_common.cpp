@@ -178,6 +178,16 @@ Publication PublicationBuilder::finish(std::string visible_as) {
   return std::move(out_);
 }
 
+mlxbase::Status refuse_other_weights(const Context& context, const std::string& folder, const std::set<std::string>& names) {
+  const auto there = context.fs.list(folder);
+  if (!there) return there.error().code == Code::not_found ? mlxbase::Status() : mlxbase::Status(mlxbase::fail(there.error()));
+  for (const auto& entry : *there) {
+    if (!is_weights(entry.name) || entry.kind == FileKind::directory || names.contains(entry.name) || is_staging_name(entry.name)) continue;
+    return mlxbase::fail(Code::changed, mlxbase::printable(folder) + " is there already and holds another model's " + mlxbase::printable(entry.name));
+  }
+  return {};
+}
+
 Links links_for(const Root& root, std::string_view file_name) {
   const Links row = adapter_of(root.kind).links;
   return is_onnx(file_name) ? row & catalog::kReflinkOnly : row;

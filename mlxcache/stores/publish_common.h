@@ -52,6 +52,9 @@ class PublicationBuilder {
   Publication out_;
 };
 
+/// `changed` if the folder holds weights other than `names` (relative, on its top level): it is another model's.
+mlxbase::Status refuse_other_weights(const Context& context, const std::string& folder, const std::set<std::string>& names);
+
 /// The ways in which a published name may share its bytes: the row's, less what loaders of its kind refuse (ONNX).
 Links links_for(const Root& root, std::string_view file_name);
 

@@ -159,6 +159,17 @@ Removal RemovalBuilder::finish(std::string_view whole) {
   return std::move(out_);
 }
 
+std::vector<std::uint32_t> entries_below(const Listing& listing, const std::string& folder, std::uint32_t model) {
+  std::vector<std::uint32_t> out;
+  const std::string inside = folder + "/";
+  for (std::uint32_t e = 0; e < listing.entries.size(); ++e) {
+    const Entry& entry = listing.entries[e];
+    const bool others = entry.model >= 0 && static_cast<std::uint32_t>(entry.model) != model;
+    if (!others && (entry.path == folder || entry.path.starts_with(inside))) out.push_back(e);
+  }
+  return out;
+}
+
 mlxbase::Result<Removal> remove_plain(const Context& context, const Listing& listing, std::uint32_t model, const std::vector<std::uint32_t>& companions,
                                       std::string_view whole) {
   const catalog::Model* const of = TRY(model_of(listing, model));

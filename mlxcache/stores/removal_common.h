@@ -50,6 +50,9 @@ class RemovalBuilder {
 mlxbase::Result<Removal> remove_plain(const Context& context, const Listing& listing, std::uint32_t model, const std::vector<std::uint32_t>& companions = {},
                                       std::string_view whole = {});
 
+/// Entries at or below a folder that are no other model's.
+std::vector<std::uint32_t> entries_below(const Listing& listing, const std::string& folder, std::uint32_t model);
+
 /// `busy` if the file shows that a tool works on it: open for writing, or written to within the last ten minutes.
 mlxbase::Status refuse_if_written(const Context& context, const Entry& partial);
 /// `busy` if the lock file is there and somebody holds it. Makes none.

@@ -5,8 +5,10 @@
 
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/removal_common.h"
 #include "mlxcache/stores/tf_hub_descriptor.h"
 
 namespace mlxcache::stores::tf_hub {
@@ -86,5 +88,19 @@ std::string staging(const Root& /*root*/, const std::string& target, std::string
 
 // TensorFlow Hub's own lock is the existence of a file, which list() looks for; there is no flock to take.
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model) {
+  const catalog::Model* const of = TRY(model_of(listing, model));
+  if (of->entries.empty()) return Removal{};
+  const std::string_view relative = path::relative_to(listing.root.path, listing.entries[of->entries.front()].path);
+  const std::string folder = path::join(listing.root.path, relative.substr(0, relative.find('/')));
+  std::vector<std::uint32_t> beside;
+  for (std::uint32_t e = 0; e < listing.entries.size(); ++e) {
+    const Entry& entry = listing.entries[e];
+    if (entry.path == folder + ".lock") return mlxbase::fail(mlxbase::Code::busy, "TensorFlow Hub holds its lock: " + mlxbase::printable(entry.path));
+    if (entry.path == folder + ".descriptor.txt") beside.push_back(e);
+  }
+  return remove_plain(context, listing, model, beside, folder);
+}
 
 }  // namespace mlxcache::stores::tf_hub
