@@ -214,7 +214,7 @@ class PublishedToRealTools(WithHub):
 
     def test_removed_from_the_hub_cache_ollama_still_runs_it_and_restore_brings_it_back(self):
         self.tool.run("pull", "org/tiny-GGUF", "--to", "ollama")
-        self.tool.run("rm", "org/tiny-GGUF", "--from", "hf", "--yes")
+        self.tool.run("rm", "org/tiny-GGUF", "--from", "hf-hub", "--yes")
         self.assertEqual({}, self.client("hf2").call("scan", cache_dir=self.cache)["repos"])
         self.the_server_runs()
         self.tool.run("restore", "--yes")

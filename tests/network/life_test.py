@@ -152,13 +152,13 @@ class PullResumes(PullCase):
     def test_a_url_with_its_digest(self):
         data = FILES["gguf/alpha-Q4_K_M.gguf"]
         url = f"{self.hub.url}/org/alpha/resolve/main/gguf/alpha-Q4_K_M.gguf"
-        self.pull(f"{url}#sha256={sha256(data)}")
+        self.pull(f"{url}#sha256={sha256(data)}", "--to", "lm-studio")
         found = [path for path in self.home.rglob("*.gguf") if path.is_file()]
         self.assertTrue(found and all(path.read_bytes() == data for path in found), found)
 
     def test_a_url_with_another_digest_is_refused(self):
         url = f"{self.hub.url}/org/alpha/resolve/main/gguf/alpha-Q4_K_M.gguf"
-        self.pull(f"{url}#sha256={'0' * 64}", expect=FAILED)
+        self.pull(f"{url}#sha256={'0' * 64}", "--to", "lm-studio", expect=FAILED)
         self.assertEqual([], [path for path in self.home.rglob("*.gguf")])
 
 
