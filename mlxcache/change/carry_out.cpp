@@ -1,14 +1,240 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ranges>
+
+#include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
 #include "mlxcache/change/change.h"
-#include "mlxcache/change/settle.h"
+#include "mlxcache/change/recover.h"
+#include "mlxcache/change/work.h"
+#include "mlxcache/journal/transaction.h"
 
 namespace mlxcache::change {
+namespace {
 
 using mlxbase::Code;
+using mlxbase::Error;
 using mlxbase::fail;
+using mlxbase::printable;
+using mlxbase::Result;
+using mlxbase::Status;
+namespace os = mlxbase::os;
+namespace path = mlxbase::path;
 
-mlxbase::Result<Done> carry_out(const Machinery&, const Plan&) { return fail(Code::unsupported, "not yet"); }
-mlxbase::Result<std::vector<Trashed>> trash(const Machinery&) { return std::vector<Trashed>(); }
-mlxbase::Result<std::vector<Trashed>> empty_trash(const Machinery&, const std::string&, std::int64_t) { return std::vector<Trashed>(); }
-mlxbase::Status settle_names(const Machinery&, journal::Transaction&, journal::Writer&, Recovered&) { return {}; }
+constexpr std::size_t kMaxLocks = 64;  // each keeps a descriptor open; macOS gives 256
+
+class Carrier {
+ public:
+  Carrier(const Machinery& machinery, const Plan& plan)
+      : machinery_(machinery), fs_(machinery.context.fs), plan_(plan), locks_(fs_) {}
+
+  Result<Done> run();
+
+ private:
+  Status prepare(Places& places);
+  Status begin_journal();
+  Status write_intents();
+  Status stage_all(Places& places);
+  Status carry_all();
+  Status finish_all();
+  Status lock(const Work& work);
+  Status one(Work& work, const Status& result);
+  Error take_back(Error why);
+  void roll_back_one(Work& work);
+  void drop_folders();
+  void settle_and_close();
+  bool cancelled() const { return machinery_.cancel != nullptr && machinery_.cancel->requested(); }
+
+  const Machinery& machinery_;
+  os::FileSystem& fs_;
+  const Plan& plan_;
+  LockSet locks_;
+  std::string id_;
+  std::int64_t began_ns_ = 0;
+  std::vector<Work> works_;
+  std::optional<journal::Writer> journal_;
+  Folders to_sync_;
+  Done out_;
+  bool stuck_ = false;
+};
+
+Status Carrier::prepare(Places& places) {
+  Preparation preparation(machinery_, places);
+  for (const auto& change : plan_.changes) {
+    if (auto added = preparation.add(change); !added) {
+      if (plan_.whole) return added;
+      out_.skipped.push_back({change.path, added.error().message});
+    }
+  }
+  works_ = preparation.take();
+  return {};
+}
+
+Status Carrier::begin_journal() {
+  const std::string command = machinery_.command.empty() ? "change" : machinery_.command;
+  const journal::Begin begin{.id = id_, .time_ns = began_ns_, .command = command, .version = std::string(kProgramVersion)};
+  auto writer = journal::Writer::create(fs_, machinery_.home, begin);
+  if (!writer) {
+    return fail(Error{writer.error().code, fmt::format("the journal cannot be written, so nothing was changed: {}", writer.error().message), writer.error().os_errno});
+  }
+  journal_.emplace(std::move(*writer));
+  return {};
+}
+
+Status Carrier::write_intents() {
+  for (const auto& w : works_) TRY(journal_->append(w.intent));
+  return journal_->sync();
+}
+
+/// What a failure of one change means for all: with `whole` it ends here, else the change is left out.
+Status Carrier::one(Work& work, const Status& result) {
+  if (result) return {};
+  if (plan_.whole) return result;
+  work.failed = result.error();
+  roll_back_one(work);
+  return {};
+}
+
+Status Carrier::stage_all(Places& places) {
+  for (auto& w : works_) {
+    if (cancelled()) return fail(Code::cancelled, "stopped; nothing was changed");
+    TRY(one(w, stage(machinery_, places, *journal_, w, to_sync_)));
+  }
+  // The second names in the trash, before the first ones go.
+  TRY(to_sync_.sync(fs_));
+  for (const auto& w : works_) {
+    if (w.staged && !w.failed) TRY(journal_->append(*w.staged));
+  }
+  return journal_->sync();
+}
+
+Status Carrier::lock(const Work& work) {
+  os::FileStat stat;
+  stat.kind = work.intent.before.kind;
+  stat.id = work.intent.before.id;
+  stat.size = work.intent.size;
+  if (locks_.size() >= kMaxLocks) locks_.clear();
+  return locks_.take(work.change.root, work.intent.target, stat);
+}
+
+Status Carrier::carry_all() {
+  if (cancelled()) return fail(Code::cancelled, "stopped; nothing was changed");
+  for (auto& w : works_) {
+    if (w.failed) continue;
+    auto carried = lock(w);
+    if (carried) carried = carry(fs_, w);
+    TRY(one(w, carried));
+    to_sync_.add_parent_of(w.intent.target);
+  }
+  return to_sync_.sync(fs_);
+}
+
+Status Carrier::finish_all() {
+  for (auto& w : works_) {
+    if (w.failed) continue;
+    TRY(one(w, finish(fs_, w, to_sync_)));
+  }
+  return to_sync_.sync(fs_);
+}
+
+void Carrier::roll_back_one(Work& work) {
+  const auto back = roll_back(fs_, work.intent, work.staged, to_sync_);
+  if (!back) {
+    stuck_ = true;
+    work.failed = back.error();
+  } else if (back->stays) {
+    work.failed.reset();
+  }
+}
+
+/// Everything back, last change first. What cannot be put back at once stays open in the journal for recover().
+Error Carrier::take_back(Error why) {
+  for (auto& w : std::ranges::reverse_view(works_)) {
+    if (!w.failed) w.failed = why;
+    roll_back_one(w);
+  }
+  for (const auto& w : works_) restore_times(fs_, w.intent);
+  if (!to_sync_.sync(fs_)) stuck_ = true;
+  settle_and_close();
+  if (stuck_) why.message += "; taking back what was done failed in part: `mlxcache recover` will try again";
+  return why;
+}
+
+void Carrier::drop_folders() {
+  for (const auto& w : works_) {
+    if (!w.intent.staging.empty()) remove_staging_folder(fs_, w.intent.target, w.intent.staging);
+    if (kind_of(w.intent) == Kind::remove || kind_of(w.intent) == Kind::replace) remove_trash_folders(fs_, w.intent.source);
+  }
+}
+
+/// The end of the transaction in one write: until it is on the device, recover() would take all of it back.
+void Carrier::settle_and_close() {
+  drop_folders();
+  if (stuck_) {
+    (void)journal_->flush();
+    return;
+  }
+  std::uint64_t actions = 0;
+  for (const auto& w : works_) {
+    const bool done = !w.failed && !w.left;
+    journal::Settled s{.index = w.intent.index, .outcome = done ? journal::Outcome::done : journal::Outcome::rolled_back, .after_id = {}, .after_mtime_ns = 0,
+                       .after_size = 0, .digest = w.intent.digest, .reason = w.failed ? w.failed->message : w.left ? "it is not empty" : ""};
+    if (const auto now = fs_.stat(w.intent.target)) {
+      s.after_id = now->id;
+      s.after_mtime_ns = now->mtime_ns;
+      s.after_size = now->size;
+    }
+    if (done) {
+      ++actions;
+      if (kind_of(w.intent) == Kind::remove) out_.bytes_freed += w.intent.bytes;
+    }
+    if (!journal_->append(s)) return;
+  }
+  const journal::Closed closed{.state = journal::State::complete, .time_ns = machinery_.clock.wall_ns(), .actions = actions, .bytes_freed = out_.bytes_freed};
+  if (journal_->append(closed)) (void)journal_->sync();
+}
+
+Result<Done> Carrier::run() {
+  if (plan_.changes.empty()) return std::move(out_);
+  if (cancelled()) return fail(Code::cancelled, "stopped before anything was changed");
+  const auto home_lock = TRY(lock_home(fs_, machinery_.home));
+  TRY(recover_locked(machinery_));
+  do {
+    began_ns_ = machinery_.clock.wall_ns();
+    id_ = new_transaction_id(began_ns_);
+  } while (fs_.stat(journal::file_of(machinery_.home, id_)));
+  Places places(fs_, id_);
+  TRY(prepare(places));
+  if (works_.empty()) return std::move(out_);
+  TRY(begin_journal());
+  std::uint64_t total = 0;
+  for (const auto& w : works_) total += w.intent.size;
+  machinery_.progress.stage("changing", total, true);
+
+  const auto all = [&]() -> Status {
+    TRY(write_intents());
+    TRY(stage_all(places));
+    TRY(carry_all());
+    return finish_all();
+  };
+  if (auto done = all(); !done) return fail(take_back(done.error()));
+  settle_and_close();
+  locks_.clear();
+
+  out_.transaction = id_;
+  for (auto& w : works_) {
+    if (w.failed || w.left) {
+      out_.skipped.push_back({w.intent.target, w.failed ? w.failed->message : "it is not empty"});
+    } else {
+      out_.done.push_back(std::move(w.change));
+    }
+  }
+  return std::move(out_);
+}
+
+}  // namespace
+
+Result<Done> carry_out(const Machinery& machinery, const Plan& plan) { return Carrier(machinery, plan).run(); }
 
 }  // namespace mlxcache::change

@@ -52,6 +52,7 @@ class LockSet {
   /// Takes what `root`'s tool wants held while `path` is replaced. Errors: busy (the tool works on it), permission, io.
   mlxbase::Status take(const catalog::Root& root, const std::string& path, const mlxbase::os::FileStat& stat);
   void clear() { held_.clear(); }
+  std::size_t size() const { return held_.size(); }
 
  private:
   mlxbase::os::FileSystem& fs_;

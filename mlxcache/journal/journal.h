@@ -45,7 +45,7 @@ struct Intent {
   Before before;
 };
 
-enum class Outcome : std::uint8_t { done, rolled_back, undone, undo_refused };
+enum class Outcome : std::uint8_t { done, rolled_back, undone, undo_refused, emptied /* from the trash, for good */ };
 
 /// What became of an intent. May be missing after a crash: the disk then says.
 struct Settled {

@@ -202,7 +202,7 @@ std::optional<Record> decode_any(ByteReader& r) {
     case Type::settled: {
       Settled s;
       s.index = r.get<std::uint32_t>();
-      if (!get_enum(r, s.outcome, Outcome::undo_refused)) return std::nullopt;
+      if (!get_enum(r, s.outcome, Outcome::emptied)) return std::nullopt;
       s.after_id = get_id(r);
       s.after_mtime_ns = r.get<std::int64_t>();
       s.after_size = r.get<std::uint64_t>();

@@ -13,7 +13,7 @@ Closed Transaction::closing(std::int64_t now_ns, bool was_cut) const {
   c.time_ns = now_ns;
   std::uint64_t undone = 0;
   for (const auto& [index, step] : steps) {
-    if (!step.intent || !step.done()) continue;
+    if (!step.intent || !step.done() || step.emptied) continue;
     if (step.undone()) {
       ++undone;
     } else {
@@ -46,6 +46,10 @@ struct Folder {
   }
   void operator()(const Settled& s) {
     Step& step = t.steps[s.index];
+    if (s.outcome == Outcome::emptied) {
+      step.emptied = true;
+      return;
+    }
     const bool undo = s.outcome == Outcome::undone || s.outcome == Outcome::undo_refused;
     (undo ? step.undo_settled : step.settled) = s;
   }
@@ -62,7 +66,10 @@ struct Folder {
     step.undo_staged.reset();
     step.undo_settled.reset();
   }
-  void operator()(const Closed& c) { t.closed = c; }
+  void operator()(const Closed& c) {
+    t.closed = c;
+    t.was_closed = true;
+  }
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ struct Step {
   std::optional<UndoIntent> undo_intent; // of the last undo that came to it
   std::optional<Staged> undo_staged;
   std::optional<Settled> undo_settled;   // undone or undo_refused
+  bool emptied = false;                  // what it had put into the trash is deleted, or about to be
 
   bool done() const { return settled && settled->outcome == Outcome::done; }
   bool undone() const { return undo_settled && undo_settled->outcome == Outcome::undone; }
@@ -29,6 +30,7 @@ struct Transaction {
   std::map<std::uint32_t, Step> steps;
   std::optional<Closed> closed;    // set only if it is the last record
   bool undo_began = false;         // the last thing begun was an undo
+  bool was_closed = false;         // it has run to an end once: what was cut is an undo, or the emptying of its trash
   std::vector<std::string> damage; // see Contents
 
   bool cut() const { return !closed; }

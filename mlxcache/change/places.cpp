@@ -1,0 +1,80 @@
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
+#include "mlxcache/change/work.h"
+
+namespace mlxcache::change {
+
+using mlxbase::Code;
+using mlxbase::fail;
+using mlxbase::Result;
+using mlxbase::Status;
+namespace os = mlxbase::os;
+namespace path = mlxbase::path;
+
+namespace {
+
+constexpr std::string_view kTrash = ".mlxcache-trash";
+
+/// The device that a name in `dir` would lie on, also if `dir` is still to be made.
+Result<std::uint64_t> device_of(os::FileSystem& fs, const std::string& dir) {
+  const std::string there = TRY(nearest_folder(fs, dir));
+  return TRY(fs.stat(there, os::Follow::yes)).id.device;
+}
+
+bool on_device(os::FileSystem& fs, const std::string& dir, std::uint64_t device) {
+  const auto there = device_of(fs, dir);
+  return there && *there == device;
+}
+
+}  // namespace
+
+Result<std::string> Places::staging(const catalog::Root& root, const std::string& target, bool inside) {
+  const auto device = TRY(device_of(fs_, folder_of(target)));
+  if (!inside) {
+    std::string wished = stores::adapter_of(root.kind).staging(root, target, random_token());
+    if (on_device(fs_, folder_of(wished), device)) return wished;
+  }
+  if (path::is_within(root.path, folder_of(target)) && on_device(fs_, root.path, device)) return path::join(root.path, ".mlxcache-staging", random_token());
+  // A volume mounted below the root: beside the file is the one place left.
+  return path::join(folder_of(target), fmt::format(".mlxcache-{}.tmp", random_token()));
+}
+
+Result<std::string> Places::trash(const catalog::Root& root, const std::string& target, std::uint32_t index, bool inside) {
+  const auto device = TRY(device_of(fs_, folder_of(target)));
+  const std::string beside = path::join(folder_of(root.path), fmt::format("{}-{}", kTrash, path::file_name(root.path)));
+  const std::string within = path::join(root.path, kTrash);
+  const std::string& first = inside ? within : beside;
+  const bool fits = on_device(fs_, folder_of(first), device);
+  const std::string folder = fits ? first : on_device(fs_, root.path, device) ? within : path::join(folder_of(target), kTrash);
+  return path::join(folder, transaction_, std::to_string(index));
+}
+
+Status Places::make_trash_folders(const std::string& trash_name, Folders& to_sync) {
+  const std::string own = folder_of(trash_name);
+  const std::string all = folder_of(own);
+  for (const auto& dir : {all, own}) {
+    if (auto made = fs_.make_dir(dir, 0700); made) {
+      to_sync.add_parent_of(dir);
+    } else if (made.error().os_errno != EEXIST) {
+      return made;
+    }
+    // A symlink here would carry everything that is removed elsewhere.
+    if (TRY(fs_.stat(dir)).kind != os::FileKind::directory) return fail(Code::changed, fmt::format("{} is no folder", mlxbase::printable(dir)));
+  }
+  return {};
+}
+
+void remove_trash_folders(os::FileSystem& fs, const std::string& trash_name) {
+  const std::string own = folder_of(trash_name);
+  const std::string all = folder_of(own);
+  if (!path::file_name(all).starts_with(kTrash)) return;
+  // Both fail while something is in them, as they should.
+  (void)fs.remove_dir(own);
+  (void)fs.remove_dir(all);
+}
+
+}  // namespace mlxcache::change
