@@ -5,6 +5,8 @@
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/publish_common.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::draw_things {
 namespace {
@@ -70,5 +72,15 @@ Listing list(const Context& context, const Root& root) {
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+mlxbase::Result<Publication> publish(const Context& /*context*/, const Root& /*root*/, const ModelSource& source) {
+  TRY(check_source(source));
+  return mlxbase::fail(mlxbase::Code::unsupported, "Draw Things converts what it imports into a form of its own: import it in the app");
+}
+
+mlxbase::Result<Removal> remove(const Context& /*context*/, const Listing& listing, std::uint32_t model) {
+  TRY(model_of(listing, model));
+  return mlxbase::fail(mlxbase::Code::unsupported, "the app keeps lists of its models (custom.json) that are not understood here: delete it in Draw Things");
+}
 
 }  // namespace mlxcache::stores::draw_things

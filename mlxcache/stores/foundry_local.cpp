@@ -5,6 +5,8 @@
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/publish_common.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::foundry_local {
 namespace {
@@ -92,5 +94,27 @@ Listing list(const Context& context, const Root& root) {
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+mlxbase::Result<Publication> publish(const Context& /*context*/, const Root& /*root*/, const ModelSource& source) {
+  TRY(check_source(source));
+  return mlxbase::fail(mlxbase::Code::unsupported, "Foundry Local runs ONNX models that were built for it (genai_config.json, inference_model.json), and this model is " + describe_formats(source));
+}
+
+mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t index) {
+  const catalog::Model& model = *TRY(model_of(listing, index));
+  if (model.entries.empty()) return mlxbase::fail(mlxbase::Code::changed, "it has no files any more");
+  // Its folder: the one that holds all its files.
+  std::string folder(path::parent(listing.entries[model.entries.front()].path));
+  for (const std::uint32_t e : model.entries) {
+    while (!path::is_within(folder, listing.entries[e].path)) folder = std::string(path::parent(folder));
+  }
+  if (!path::is_within(listing.root.path, folder) || folder == listing.root.path) return mlxbase::fail(mlxbase::Code::unsupported, "its files lie in no folder of their own");
+  std::vector<std::uint32_t> companions;
+  for (std::uint32_t e = 0; e < listing.entries.size(); ++e) {
+    const Entry& entry = listing.entries[e];
+    if (path::is_within(folder, entry.path) && entry.model < 0) companions.push_back(e);
+  }
+  return remove_plain(context, listing, index, companions, folder);
+}
 
 }  // namespace mlxcache::stores::foundry_local

@@ -3,9 +3,12 @@
 #include <unordered_map>
 
 #include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/invokeai_registry.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/publish_common.h"
+#include "mlxcache/stores/removal_common.h"
 
 namespace mlxcache::stores::invokeai {
 namespace {
@@ -150,5 +153,21 @@ Listing list(const Context& context, const Root& root) { return Lister(context, 
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) { return staging_beside_target(target, token); }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
+
+// A model is a row of the app's database, with a key, a hash and what the app's own probing found: only the app can write one that is true. It can be told to,
+// and then leaves the file where it is.
+mlxbase::Result<Publication> publish(const Context& /*context*/, const Root& /*root*/, const ModelSource& source) {
+  TRY(check_source(source));
+  const bool single = source.files.size() == 1;
+  const std::string where = mlxbase::printable(single ? source.files.front().path : std::string(path::parent(source.files.front().path)));
+  return mlxbase::fail(mlxbase::Code::unsupported,
+                       "only InvokeAI itself can register a model. While it runs, this does it, and copies nothing: POST "
+                       "http://127.0.0.1:9090/api/v2/models/install?inplace=true&source=" + where + " with the body {}");
+}
+
+mlxbase::Result<Removal> remove(const Context& /*context*/, const Listing& listing, std::uint32_t model) {
+  TRY(model_of(listing, model));
+  return mlxbase::fail(mlxbase::Code::unsupported, "a model is a row of InvokeAI's database: delete it in InvokeAI's model manager");
+}
 
 }  // namespace mlxcache::stores::invokeai

@@ -99,7 +99,6 @@ std::vector<Root> discover(const Context& context);
 Listing list(const Context& context, const Root& root);
 std::string staging(const Root& root, const std::string& target, std::string_view token);
 std::vector<LockFile> locks(const Root& root, const Entry& entry);
-std::optional<Root> default_root(const Context& context);
 mlxbase::Result<Publication> publish(const Context& context, const Root& root, const ModelSource& source);
 mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model);
 }  // namespace localai
@@ -142,7 +141,6 @@ std::vector<Root> discover(const Context& context);
 Listing list(const Context& context, const Root& root);
 std::string staging(const Root& root, const std::string& target, std::string_view token);
 std::vector<LockFile> locks(const Root& root, const Entry& entry);
-std::optional<Root> default_root(const Context& context);
 mlxbase::Result<Publication> publish(const Context& context, const Root& root, const ModelSource& source);
 mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model);
 }  // namespace comfyui
@@ -151,7 +149,6 @@ std::vector<Root> discover(const Context& context);
 Listing list(const Context& context, const Root& root);
 std::string staging(const Root& root, const std::string& target, std::string_view token);
 std::vector<LockFile> locks(const Root& root, const Entry& entry);
-std::optional<Root> default_root(const Context& context);
 mlxbase::Result<Publication> publish(const Context& context, const Root& root, const ModelSource& source);
 mlxbase::Result<Removal> remove(const Context& context, const Listing& listing, std::uint32_t model);
 }  // namespace automatic1111

@@ -193,8 +193,9 @@ std::vector<Root> discover(const Context& context) {
 Listing list(const Context& context, const Root& root) { return Lister(context, root).run(); }
 
 std::string staging(const Root& /*root*/, const std::string& target, std::string_view token) {
-  // A container may have the snapshot folder mounted, yet nothing reads a name that no ref gives.
-  return staging_beside_target(target, token);
+  // A container may have the snapshot folder mounted, yet nothing reads a name that no ref gives. Of refs/ every name is read as a ref.
+  const std::string_view folder = path::parent(target);
+  return staging_beside_target(path::file_name(folder) == "refs" ? std::string(folder) : target, token);
 }
 
 std::vector<LockFile> locks(const Root& /*root*/, const Entry& /*entry*/) { return {}; }
