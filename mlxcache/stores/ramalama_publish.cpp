@@ -1,4 +1,6 @@
 // RamaLama: a blob, a link in the snapshot, then the ref that makes it a model. Source: containers/ramalama ramalama/model_store/{store,reffile}.py.
+#include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 
@@ -57,6 +59,9 @@ class Publisher {
     if (source_.id.contains('/')) {
       const bool told = !source_.tag.empty() && source_.tag != "latest";
       tag_ = told ? source_.tag : quantisation.empty() ? "latest" : quantisation;
+      // RamaLama asks for a quantisation in upper case, whatever was typed.
+      std::transform(tag_.begin(), tag_.end(), tag_.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+      if (tag_ == "LATEST") tag_ = "latest";
       place_ = path::join("store/huggingface", source_.id);
       shown_ = "huggingface://" + source_.id + ":" + tag_;
     } else {
