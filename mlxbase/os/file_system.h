@@ -98,6 +98,9 @@ class File {
   /// Writes all of `in` at `offset`.
   virtual Status pwrite(std::uint64_t offset, std::span<const std::byte> in) = 0;
   virtual Status truncate(std::uint64_t size) = 0;
+  /// Reserves the blocks of the first `size` bytes, and makes the file that long, where the volume can; elsewhere does nothing.
+  /// Errors: out_of_space, io.
+  virtual Status allocate(std::uint64_t /*size*/) { return {}; }
   /// Forces bytes and metadata to the device (F_FULLFSYNC on macOS).
   virtual Status sync() = 0;
   virtual Result<FileStat> stat() = 0;

@@ -46,6 +46,9 @@ Result<std::unique_ptr<WriteGuard>> guard_against_writers(int fd, const std::str
 /// Fills type, mount_point, network, read_only.
 void describe_volume(const std::string& dir, VolumeFacts& facts);
 
+/// fallocate; F_PREALLOCATE and ftruncate. A volume that cannot reserve is no error.
+Status allocate(int fd, std::uint64_t size, const std::string& path);
+
 void advise_sequential(int fd);
 /// preadv2(RWF_NOWAIT); always false on macOS.
 bool in_cache(int fd, std::uint64_t offset);

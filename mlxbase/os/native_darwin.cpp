@@ -352,6 +352,19 @@ void describe_volume(const std::string& dir, VolumeFacts& facts) {
 bool in_cache(int, std::uint64_t) { return false; }  // only a mapping could tell
 
 void advise_sequential(int fd) { ::fcntl(fd, F_RDAHEAD, 1); }
+Status allocate(int fd, std::uint64_t size, const std::string& path) {
+  fstore_t store{};
+  store.fst_flags = F_ALLOCATEALL;
+  store.fst_posmode = F_PEOFPOSMODE;
+  store.fst_length = static_cast<off_t>(size);
+  if (::fcntl(fd, F_PREALLOCATE, &store) != 0) {
+    if (errno == ENOTSUP || errno == EINVAL) return {};
+    return fail(errno_error(errno, fmt::format("reserve space for {}", printable(path))));
+  }
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) return fail(errno_error(errno, fmt::format("reserve space for {}", printable(path))));
+  return {};
+}
+
 void advise_done(int, std::uint64_t, std::uint64_t) {}  // no call drops pages that were read already
 
 }  // namespace mlxbase::os::native

@@ -352,6 +352,15 @@ bool in_cache(int fd, std::uint64_t offset) {
 }
 
 void advise_sequential(int fd) { ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
+Status allocate(int fd, std::uint64_t size, const std::string& path) {
+  for (;;) {
+    if (::fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return {};
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) return {};
+    return fail(errno_error(errno, fmt::format("reserve space for {}", printable(path))));
+  }
+}
+
 void advise_done(int fd, std::uint64_t offset, std::uint64_t length) {
   ::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_DONTNEED);
 }

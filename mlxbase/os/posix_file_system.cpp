@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -156,6 +157,7 @@ class PosixFile final : public File {
     return runs;
   }
 
+  Status allocate(std::uint64_t size) override { return native::allocate(fd_.get(), size, path_); }
   void advise_sequential() override { native::advise_sequential(fd_.get()); }
   void advise_done(std::uint64_t offset, std::uint64_t length) override { native::advise_done(fd_.get(), offset, length); }
   bool in_cache(std::uint64_t offset) override { return native::in_cache(fd_.get(), offset); }
@@ -206,11 +208,11 @@ class PosixFileSystem final : public FileSystem {
 
   Result<std::string> read_link(const std::string& path) override {
     TRY(check(path));
-    std::string text(PATH_MAX, '\0');
+    // Exactly as long as the text: a scan keeps one for every symlink.
+    std::array<char, PATH_MAX> text;
     const ssize_t n = ::readlink(path.c_str(), text.data(), text.size());
     if (n < 0) return failed("read link", path);
-    text.resize(static_cast<std::size_t>(n));
-    return text;
+    return std::string(text.data(), static_cast<std::size_t>(n));
   }
 
   Result<std::string> real_path(const std::string& path) override {

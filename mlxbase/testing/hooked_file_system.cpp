@@ -21,6 +21,10 @@ class HookedFileSystem::HookedFile final : public os::File {
     TRY(fs_.before("truncate", path_, true));
     return inner_->truncate(size);
   }
+  Status allocate(std::uint64_t size) override {
+    TRY(fs_.before("allocate", path_, true));
+    return inner_->allocate(size);
+  }
   Status sync() override {
     TRY(fs_.before("sync", path_, false));
     return inner_->sync();

@@ -1,0 +1,123 @@
+#pragma once
+// The disk's side of one download: lock, part file, record, piece digests, and the hash of the whole, which follows the bytes in order
+// while ranges arrive in any. Works on the pool's threads; what it has to say is posted to the thread that drives the network.
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mlxbase/core/clock.h"
+#include "mlxbase/format/hasher.h"
+#include "mlxbase/os/file_system.h"
+#include "mlxcache/fetch/download.h"
+#include "mlxcache/fetch/download_pool.h"
+#include "mlxcache/fetch/download_state.h"
+
+namespace mlxcache::fetch {
+
+class DownloadFile {
+ public:
+  /// Called on the network's thread.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void on_opened(std::uint64_t bytes_here, std::string validator) = 0;
+    virtual void on_locked_out() = 0;                        // another process works on it; open() may be tried again
+    virtual void on_damaged(std::uint64_t piece) = 0;        // not on disk what the record said: fetch it again
+    virtual void on_restarted() = 0;
+    virtual void on_mismatch() = 0;                          // all bytes are here, and they are not what was wanted
+    virtual void on_whole(Downloaded&& downloaded) = 0;      // confirmed, synced, under its final name
+    virtual void on_failed(mlxbase::Error&& error) = 0;      // of the disk
+    virtual void on_closed() = 0;
+  };
+  struct Tools {
+    mlxbase::os::FileSystem& fs;
+    Pool& pool;
+    mlxbase::Clock& clock;
+    std::function<void(std::function<void()>)> post;         // runs it on the network's thread
+    Blocks& blocks;
+  };
+  DownloadFile(Tools tools, const Wanted& wanted, Listener& listener);
+  DownloadFile(const DownloadFile&) = delete;
+  DownloadFile& operator=(const DownloadFile&) = delete;
+
+  // From the network's thread:
+  void open();
+  /// A block lies within one piece and begins where that piece's bytes end so far.
+  void write(BlockPtr block);
+  /// Everything again, from nothing. Blocks written before are forgotten.
+  void restart();
+  void remember_validator(std::string validator);
+  /// Ends it, recording (after a sync) what is here if `keep_record`.
+  void close(bool keep_record);
+  /// Bytes of each piece that are written or resumed.
+  std::vector<std::uint32_t> have();
+  /// After a mismatch and another try: the ranges that differed between the two, for people; empty if none or one try only.
+  std::string ranges_that_differed();
+
+  const std::string& path() const { return final_; }
+
+ private:
+  mlxbase::Status do_open();
+  mlxbase::Status take_finished(const mlxbase::os::FileStat& stat);
+  mlxbase::Status take_part();
+  bool read_record();
+  mlxbase::Status start_over();
+  mlxbase::Status do_write(const BlockPtr& block);
+  mlxbase::Status hash_piece(const BlockPtr& block, std::uint64_t piece);
+  mlxbase::Status advance();
+  mlxbase::Status check_resumed(std::uint64_t piece);
+  mlxbase::Status hash_from_disk(std::uint64_t upto);
+  void complete();
+  mlxbase::Status do_finish();
+  mlxbase::Status save();
+  void maybe_save();
+  DownloadState snapshot();
+  void schedule_advance();
+  void guarded(Strand& strand, std::function<mlxbase::Status()> task);
+  void tell(std::function<void(Listener&)> what);
+
+  Tools tools_;
+  const Wanted& wanted_;
+  Listener& listener_;
+  std::string part_, record_, final_;
+  Strand writing_, chaining_, saving_;
+
+  // Touched by `writing_` only (and by the others when it is at rest).
+  std::unique_ptr<mlxbase::os::Lock> lock_;
+  std::unique_ptr<mlxbase::os::File> file_;
+  struct PieceHash {
+    mlxbase::Hasher hasher;
+    std::uint32_t have = 0;
+  };
+  std::map<std::uint64_t, PieceHash> piece_hashes_;
+  std::uint64_t unsaved_ = 0;
+  std::int64_t last_save_ns_ = 0;
+  std::uint64_t pages_done_ = 0;
+
+  // Touched by `chaining_` only.
+  std::optional<mlxbase::Hasher> sha256_, git_sha1_;
+  std::unique_ptr<std::byte[]> buffer_;
+
+  // Touched by `saving_` only.
+  std::unique_ptr<mlxbase::os::File> sync_file_;
+
+  std::mutex mutex_;  // the rest
+  std::vector<DownloadState::Piece> pieces_;
+  std::vector<bool> to_check_;  // resumed, with a digest to be held against
+  std::vector<mlxbase::Digest> earlier_;
+  std::string validator_;
+  std::map<std::uint64_t, BlockPtr> in_memory_;
+  std::uint64_t frontier_ = 0;
+  bool advancing_ = false;
+  bool save_scheduled_ = false;
+  bool record_exists_ = false;
+  bool finished_before_ = false;  // the file lay there whole
+  bool stopped_ = false;          // failed, complete or closed
+  mlxbase::Digest measured_;
+};
+
+}  // namespace mlxcache::fetch
