@@ -1,7 +1,5 @@
 #include "mlxbase/core/path.h"
 
-#include <vector>
-
 namespace mlxbase::path {
 
 std::string join(std::string_view a, std::string_view b) {
@@ -37,33 +35,60 @@ std::string_view stem(std::string_view p) {
   return name.substr(0, name.size() - extension(name).size());
 }
 
+namespace {
+
+/// Whether normal(p) is p: asked a million times a scan, so it must not allocate.
+bool is_normal(std::string_view p) {
+  if (p.empty()) return false;
+  if (p == "/" || p == ".") return true;
+  if (is_absolute(p)) p.remove_prefix(1);
+  while (true) {
+    const auto slash = p.find('/');
+    const std::string_view part = p.substr(0, slash);
+    if (part.empty() || part == "." || part == "..") return false;
+    if (slash == std::string_view::npos) return true;
+    p.remove_prefix(slash + 1);
+  }
+}
+
+/// `p` if it is normal, else its normal form in `memory`.
+std::string_view normal_in(std::string_view p, std::string& memory) {
+  if (is_normal(p)) return p;
+  memory = normal(p);
+  return memory;
+}
+
+}  // namespace
+
 std::string normal(std::string_view p) {
-  std::vector<std::string_view> parts;
+  std::string out;
+  out.reserve(p.size() + 1);
   const bool absolute = is_absolute(p);
+  if (absolute) out.push_back('/');
+  std::size_t kept = out.size();  // what no ".." takes away: the root, or the ".." a relative path begins with
   while (!p.empty()) {
     const auto slash = p.find('/');
     const std::string_view part = p.substr(0, slash);
     p = slash == std::string_view::npos ? std::string_view{} : p.substr(slash + 1);
     if (part.empty() || part == ".") continue;
-    if (part == ".." && !parts.empty() && parts.back() != "..") {
-      parts.pop_back();
-    } else if (part == ".." && absolute) {
+    const bool up = part == "..";
+    if (up && out.size() > kept) {
+      const auto last = out.rfind('/');
+      out.resize(last == std::string::npos || last < kept ? kept : last);
       continue;
-    } else {
-      parts.push_back(part);
     }
-  }
-  std::string out = absolute ? "/" : "";
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) out.push_back('/');
-    out.append(parts[i]);
+    if (up && absolute) continue;
+    if (!out.empty() && out.back() != '/') out.push_back('/');
+    out.append(part);
+    if (up) kept = out.size();
   }
   return out.empty() ? "." : out;
 }
 
 bool is_within(std::string_view root, std::string_view p) {
-  const std::string r = normal(root);
-  const std::string n = normal(p);
+  std::string memory[2];
+  const std::string_view r = normal_in(root, memory[0]);
+  const std::string_view n = normal_in(p, memory[1]);
   if (r == "/") return is_absolute(n);
   return n == r || (n.size() > r.size() && n.starts_with(r) && n[r.size()] == '/');
 }

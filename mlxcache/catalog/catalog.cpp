@@ -153,6 +153,7 @@ struct Catalog::Impl {
   std::optional<Prepared> prepared;
 
   Status connect();
+  Status make_schema();
   Status set_aside();
   Status prepare();
   Status put(const Row& row);
@@ -181,17 +182,11 @@ Status Catalog::Impl::connect() {
   db = file.empty() ? TRY(sql::Database::in_memory()) : TRY(sql::Database::open(file));
   // The rollback journal rather than a write-ahead log: it needs no shared memory (homes on NFS), leaves no second file, and
   // scans write rarely. NORMAL may lose the newest rows with the power, never their neighbours'; they are measured again.
-  TRY(db->execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=1; PRAGMA cache_size=-16384"));
+  TRY(db->execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=1; PRAGMA cache_size=-2048"));
   std::int64_t version = TRY(number_of(*db, "PRAGMA user_version"));
   if (version == 0) {
-    auto transaction = TRY(sql::Transaction::begin(*db, true));
-    version = TRY(number_of(*db, "PRAGMA user_version"));  // another process may have been first
-    if (version == 0) {
-      if (TRY(number_of(*db, "SELECT count(*) FROM sqlite_schema")) != 0) return mlxbase::fail(Code::corrupt, "not a catalog of ours");
-      TRY(db->execute(fmt::format("{} PRAGMA application_id={}; PRAGMA user_version={};", kSchema, kApplicationId, kVersion)));
-      TRY(transaction.commit());
-      version = kVersion;
-    }
+    TRY(make_schema());
+    version = TRY(number_of(*db, "PRAGMA user_version"));
   }
   if (TRY(number_of(*db, "PRAGMA application_id")) != kApplicationId || version < 0) return mlxbase::fail(Code::corrupt, "not a catalog of ours");
   if (version > kVersion) {
@@ -201,6 +196,19 @@ Status Catalog::Impl::connect() {
     return connect();
   }
   return prepare();
+}
+
+Status Catalog::Impl::make_schema() {
+  TRY(db->execute("PRAGMA synchronous=OFF"));  // nothing is in it yet that could be lost
+  {
+    auto transaction = TRY(sql::Transaction::begin(*db, true));
+    if (TRY(number_of(*db, "PRAGMA user_version")) == 0) {  // another process may have been first
+      if (TRY(number_of(*db, "SELECT count(*) FROM sqlite_schema")) != 0) return mlxbase::fail(Code::corrupt, "not a catalog of ours");
+      TRY(db->execute(fmt::format("{} PRAGMA application_id={}; PRAGMA user_version={};", kSchema, kApplicationId, kVersion)));
+      TRY(transaction.commit());
+    }
+  }
+  return db->execute("PRAGMA synchronous=NORMAL");
 }
 
 Status Catalog::Impl::prepare() {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 #include <numeric>
+#include <span>
 
 #include "mlxbase/core/bytes.h"
 #include "mlxbase/core/parallel.h"
@@ -40,6 +41,8 @@ constexpr std::int64_t kCoarsestClockNs = 2'000'000'000;
 constexpr unsigned kSamplersPerCore = 4;
 // Measured digests are kept at least this often, so that a scan cut short was not for nothing.
 constexpr std::int64_t kKeepEveryNs = 5'000'000'000;
+// Files that the catalog is asked and told of at once: 4 MB of rows.
+constexpr std::size_t kAskedAtOnce = std::size_t{1} << 14U;
 // Algorithms that can be computed, in the order of preference where they cost the same.
 constexpr Algorithm kComputable[] = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
 
@@ -65,7 +68,7 @@ class Grouper {
   Grouper(os::FileSystem& fs, catalog::Catalog& catalog, Inventory& inventory, const Options& options, mlxbase::Clock& clock,
           mlxbase::Progress& progress)
       : fs_(fs), catalog_(catalog), inventory_(inventory), options_(options), clock_(clock), progress_(progress),
-        cores_(options.workers != 0 ? options.workers : mlxbase::worker_count()) {}
+        cores_(options.workers != 0 ? options.workers : mlxbase::worker_count()), kept_at_(clock.steady_ns()) {}
 
   Status run() {
     inventory_.groups.clear();
@@ -106,6 +109,7 @@ class Grouper {
     std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
       return size_of(a) != size_of(b) ? size_of(a) > size_of(b) : a < b;
     });
+    candidates_.reserve(order.size());
     for (std::size_t begin = 0; begin < order.size();) {
       std::size_t end = begin + 1;
       while (end < order.size() && size_of(order[end]) == size_of(order[begin])) ++end;
@@ -120,13 +124,23 @@ class Grouper {
 
   /// What the catalog and the stores say of the candidates.
   Status remember_known() {
+    // A part at a time, in the order of the catalog's key: what it answers is many times what is kept of it.
+    std::vector<std::uint32_t> order(candidates_.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return inode_of(candidates_[a]).stat.id < inode_of(candidates_[b]).stat.id; });
+    const std::span<const std::uint32_t> all(order);
+    for (std::size_t at = 0; at < all.size(); at += kAskedAtOnce) TRY(remember_known(all.subspan(at, std::min(kAskedAtOnce, all.size() - at))));
+    return {};
+  }
+
+  Status remember_known(std::span<const std::uint32_t> part) {
     std::vector<Fingerprint> asked;
-    asked.reserve(candidates_.size());
-    for (const auto& c : candidates_) asked.push_back(catalog::fingerprint_of(inode_of(c).stat));
+    asked.reserve(part.size());
+    for (const std::uint32_t i : part) asked.push_back(catalog::fingerprint_of(inode_of(candidates_[i]).stat));
     const auto known = TRY(catalog_.look_up(asked));
     const std::int64_t now = clock_.wall_ns();
-    for (std::size_t i = 0; i < candidates_.size(); ++i) {
-      Candidate& c = candidates_[i];
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      Candidate& c = candidates_[part[i]];
       Inode& inode = inode_of(c);
       const std::int64_t youngest = std::max(inode.stat.mtime_ns, inode.stat.ctime_ns);
       c.fresh = youngest > now - kCoarsestClockNs && youngest < now + kCoarsestClockNs;
@@ -150,8 +164,15 @@ class Grouper {
 
   /// Joins candidates of one class that agree on a digest, unless another digest says that they differ.
   void cluster_by_digest() {
-    nodes_of_class_.reserve(classes_.size());
-    for (const auto& [begin, end] : classes_) nodes_of_class_.push_back(joined(singles(begin, end)));
+    for (const auto& [begin, end] : classes_) {
+      auto nodes = joined(singles(begin, end));
+      // Mostly all is known by now (the next scan of the same disk): then only the groups are kept.
+      if (are_decided(pointers(nodes)) && !has_nameless(nodes)) {
+        make_groups_of(nodes);
+      } else {
+        nodes_of_class_.push_back(std::move(nodes));
+      }
+    }
   }
 
   std::vector<Node> singles(std::size_t begin, std::size_t end) const {
@@ -168,14 +189,13 @@ class Grouper {
       const Digest* digest;
       std::uint32_t node;
     };
-    const auto copies = nodes;  // `nodes` changes below, the ties point into what does not
-    std::vector<Tie> ties;
-    for (std::uint32_t n = 0; n < copies.size(); ++n) {
-      for (const auto& item : copies[n].knowledge.items()) {
+    std::vector<Tie> ties;  // they point into `nodes`, which changes only when they are edges
+    for (std::uint32_t n = 0; n < nodes.size(); ++n) {
+      for (const auto& item : nodes[n].knowledge.items()) {
         // A few hex digits of a SHA-256 prove nothing.
         if (item.digest.algorithm() != Algorithm::sha256_prefix) ties.push_back({!item.measured, &item.digest, n});
       }
-      for (const std::uint32_t m : copies[n].members) {
+      for (const std::uint32_t m : nodes[n].members) {
         if (candidates_[m].twin) ties.push_back({false, &*candidates_[m].twin, n});
       }
     }
@@ -268,7 +288,8 @@ class Grouper {
         todo[i]->knowledge.measured(*c.sample);
       }
     }
-    TRY(keep_touched());
+    // What comes next keeps it as well, and each keeping costs three syncs.
+    if (cancelled() || clock_.steady_ns() - kept_at_ > kKeepEveryNs) TRY(keep_touched());
     if (cancelled()) return stop();
     return {};
   }
@@ -315,7 +336,6 @@ class Grouper {
     std::uint64_t total = 0;
     for (const Task& t : tasks) total += t.bytes;
     progress_.stage("hashing", total, true);
-    std::int64_t kept_at = clock_.steady_ns();
     Status kept;
     std::mutex mutex;  // of everything that is not the task's own
     mlxbase::parallel_for(tasks.size(), cores_, [&](std::size_t i) {
@@ -338,10 +358,7 @@ class Grouper {
           failed_.emplace_back(static_cast<std::uint32_t>(&c - candidates_.data()), hashed[n].digest.error());
         }
       }
-      if (kept && clock_.steady_ns() - kept_at > kKeepEveryNs) {
-        kept = keep_touched();
-        kept_at = clock_.steady_ns();
-      }
+      if (kept && clock_.steady_ns() - kept_at_ > kKeepEveryNs) kept = keep_touched();
     });
     TRY(kept);
     TRY(keep_touched());
@@ -379,6 +396,9 @@ class Grouper {
     }
   }
 
+  static bool is_nameless(const Node& node) { return node.members.size() > 1 && best_digest(node) == nullptr; }
+  static bool has_nameless(const std::vector<Node>& nodes) { return std::any_of(nodes.begin(), nodes.end(), &is_nameless); }
+
   /// Twins by an earlier comparison whose claim is gone since have no digest to be called by: one of them is hashed.
   void add_nameless(std::vector<Task>& tasks) {
     std::vector<Node*> busy;
@@ -386,7 +406,7 @@ class Grouper {
     std::sort(busy.begin(), busy.end());
     for (auto& nodes : nodes_of_class_) {
       for (Node& node : nodes) {
-        if (node.members.size() < 2 || best_digest(node) != nullptr || std::binary_search(busy.begin(), busy.end(), &node)) continue;
+        if (!is_nameless(node) || std::binary_search(busy.begin(), busy.end(), &node)) continue;
         tasks.push_back({.nodes = {&node}, .algorithm = Algorithm::sha256, .bytes = inode_of(candidates_[node.members.front()]).stat.size});
       }
     }
@@ -461,20 +481,32 @@ class Grouper {
 
   /// Gives the catalog what was measured since the last call.
   Status keep_touched() {
-    std::vector<Measured> rows;
-    const std::int64_t now = clock_.wall_ns();
-    for (Candidate& c : candidates_) {
-      if (!c.touched) continue;
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
+      Candidate& c = candidates_[i];
+      if (c.touched && !c.fresh) order.push_back(i);
       c.touched = false;
-      if (c.fresh) continue;
-      Measured row{.of = catalog::fingerprint_of(inode_of(c).stat), .sample = c.sample, .digests = {}, .twin = c.twin, .verified_at_ns = 0};
-      for (const auto& item : c.knowledge.items()) {
-        if (item.measured) row.digests.push_back(item.digest);
-      }
-      if (!row.digests.empty()) row.verified_at_ns = now;
-      rows.push_back(std::move(row));
     }
-    return catalog_.remember(rows);
+    // In the order of the catalog's key each page of it is written once; a part at a time, since rows are many times what is kept here.
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return inode_of(candidates_[a]).stat.id < inode_of(candidates_[b]).stat.id; });
+    kept_at_ = clock_.steady_ns();
+    const std::int64_t now = clock_.wall_ns();
+    const std::span<const std::uint32_t> all(order);
+    for (std::size_t at = 0; at < all.size(); at += kAskedAtOnce) {
+      std::vector<Measured> rows;
+      for (const std::uint32_t i : all.subspan(at, std::min(kAskedAtOnce, all.size() - at))) rows.push_back(measured_of(candidates_[i], now));
+      TRY(catalog_.remember(rows));
+    }
+    return {};
+  }
+
+  Measured measured_of(const Candidate& c, std::int64_t now) const {
+    Measured row{.of = catalog::fingerprint_of(inventory_.inodes[c.inode].stat), .sample = c.sample, .digests = {}, .twin = c.twin, .verified_at_ns = 0};
+    for (const auto& item : c.knowledge.items()) {
+      if (item.measured) row.digests.push_back(item.digest);
+    }
+    if (!row.digests.empty()) row.verified_at_ns = now;
+    return row;
   }
 
   void report(const Candidate& c, const Error& error) {
@@ -485,31 +517,34 @@ class Grouper {
   }
 
   void make_groups() {
-    for (auto& nodes : nodes_of_class_) {
-      for (Node& node : nodes) {
-        if (node.members.size() < 2) continue;
-        catalog::Group group;
-        const Knowledge::Item* best = best_digest(node);
-        if (best == nullptr) continue;  // twins that cannot be read any more
-        group.digest = best->digest;
-        std::size_t unmeasured = 0;
-        bool compared = true;  // all that are not measured bear one mark
-        const std::optional<Digest>* mark = nullptr;
-        for (const std::uint32_t m : node.members) {
-          const Candidate& c = candidates_[m];
-          group.inodes.push_back(c.inode);
-          const auto& items = c.knowledge.items();
-          if (std::any_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) continue;
-          ++unmeasured;
-          if (mark == nullptr) mark = &c.twin;
-          compared = compared && c.twin && c.twin == *mark;
-        }
-        group.evidence = unmeasured <= 1 ? Evidence::measured : compared ? Evidence::compared : Evidence::claimed;
-        group.size = inode_of(candidates_[node.members.front()]).stat.size;
-        inventory_.groups.push_back(std::move(group));
-      }
-    }
+    for (const auto& nodes : nodes_of_class_) make_groups_of(nodes);
     for (const auto& inode : inventory_.inodes) inventory_.bytes_read += inode.bytes_read;
+  }
+
+  void make_groups_of(const std::vector<Node>& nodes) {
+    for (const Node& node : nodes) {
+      if (node.members.size() < 2) continue;
+      catalog::Group group;
+      const Knowledge::Item* best = best_digest(node);
+      if (best == nullptr) continue;  // twins that cannot be read any more
+      group.digest = best->digest;
+      group.inodes.reserve(node.members.size());
+      std::size_t unmeasured = 0;
+      bool compared = true;  // all that are not measured bear one mark
+      const std::optional<Digest>* mark = nullptr;
+      for (const std::uint32_t m : node.members) {
+        const Candidate& c = candidates_[m];
+        group.inodes.push_back(c.inode);
+        const auto& items = c.knowledge.items();
+        if (std::any_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) continue;
+        ++unmeasured;
+        if (mark == nullptr) mark = &c.twin;
+        compared = compared && c.twin && c.twin == *mark;
+      }
+      group.evidence = unmeasured <= 1 ? Evidence::measured : compared ? Evidence::compared : Evidence::claimed;
+      group.size = inode_of(candidates_[node.members.front()]).stat.size;
+      inventory_.groups.push_back(std::move(group));
+    }
   }
 
   os::FileSystem& fs_;
@@ -519,9 +554,10 @@ class Grouper {
   mlxbase::Clock& clock_;
   mlxbase::Progress& progress_;
   unsigned cores_;
+  std::int64_t kept_at_;  // steady time
   std::vector<Candidate> candidates_;
   std::vector<Range> classes_;                     // of candidates of one size
-  std::vector<std::vector<Node>> nodes_of_class_;  // beside classes_
+  std::vector<std::vector<Node>> nodes_of_class_;  // of classes that what was known did not settle
   std::vector<std::size_t> undecided_;             // indices of classes that digests alone do not settle
   std::vector<std::pair<std::uint32_t, Error>> failed_;
 };

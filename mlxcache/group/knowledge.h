@@ -23,7 +23,7 @@ class Knowledge {
     if (item == nullptr) {
       items_.push_back({digest, false});
     } else if (!item->measured && item->digest != digest) {
-      disputed_.push_back(digest.algorithm());
+      disputed_ |= bit(digest.algorithm());
       items_.erase(items_.begin() + (item - items_.data()));
     }
   }
@@ -37,7 +37,7 @@ class Knowledge {
   /// Call once after the last claim: a third claim must not revive a disputed algorithm.
   void settle() {
     std::erase_if(items_, [&](const Item& i) {
-      return !i.measured && std::find(disputed_.begin(), disputed_.end(), i.digest.algorithm()) != disputed_.end();
+      return !i.measured && (disputed_ & bit(i.digest.algorithm())) != 0;
     });
   }
 
@@ -64,12 +64,13 @@ class Knowledge {
   }
 
  private:
+  static std::uint32_t bit(mlxbase::Algorithm algorithm) { return 1U << static_cast<unsigned>(algorithm); }
   Item* find(mlxbase::Algorithm algorithm) {
     const auto at = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.digest.algorithm() == algorithm; });
     return at == items_.end() ? nullptr : &*at;
   }
   std::vector<Item> items_;
-  std::vector<mlxbase::Algorithm> disputed_;
+  std::uint32_t disputed_ = 0;  // a bit an algorithm
 };
 
 }  // namespace mlxcache::group

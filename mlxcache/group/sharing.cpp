@@ -100,7 +100,7 @@ std::uint64_t freed_by_sums(const Inventory& inventory, const std::vector<std::u
 
 void measure_sharing(os::FileSystem& fs, Inventory& inventory, const Options& options) {
   const auto volumes = volumes_of(fs, inventory);
-  std::vector<Answer> answers(inventory.inodes.size());
+  std::vector<Answer> answers;  // empty if no volume was worth asking
   if (options.ask_sharing) {
     std::vector<std::uint32_t> asked;
     for (const auto& group : inventory.groups) {
@@ -108,6 +108,7 @@ void measure_sharing(os::FileSystem& fs, Inventory& inventory, const Options& op
         if (volumes.at(inventory.inodes[i].stat.id.device).shares) asked.push_back(i);
       }
     }
+    if (!asked.empty()) answers.resize(inventory.inodes.size());
     const unsigned cores = options.workers != 0 ? options.workers : mlxbase::worker_count();
     mlxbase::parallel_for(asked.size(), cores, [&](std::size_t a) {
       if (options.cancel != nullptr && options.cancel->requested()) return;
@@ -128,8 +129,10 @@ void measure_sharing(os::FileSystem& fs, Inventory& inventory, const Options& op
     for (const auto& [pool, members] : pools) {
       if (members.size() < 2) continue;
       std::vector<const Answer*> theirs;
-      for (const std::uint32_t i : members) theirs.push_back(&answers[i]);
-      const bool blocks_known = std::all_of(theirs.begin(), theirs.end(), [](const Answer* a) { return !a->extents.empty(); });
+      if (!answers.empty()) {
+        for (const std::uint32_t i : members) theirs.push_back(&answers[i]);
+      }
+      const bool blocks_known = !theirs.empty() && std::all_of(theirs.begin(), theirs.end(), [](const Answer* a) { return !a->extents.empty(); });
       const bool in_place = volumes.at(inventory.inodes[members.front()].stat.id.device).in_place;
       group.reclaimable_bytes += blocks_known ? freed_by_blocks(members, theirs) : freed_by_sums(inventory, members, in_place);
     }

@@ -110,9 +110,8 @@ std::uint32_t ListingBuilder::add(catalog::Entry entry) {
   return static_cast<std::uint32_t>(listing_.entries.size() - 1);
 }
 
-std::uint32_t ListingBuilder::add(const Found& found) {
-  catalog::Entry entry = entry_of(found, row_.links);
-  const std::string_view name = path::file_name(found.path);
+std::uint32_t ListingBuilder::add_named(catalog::Entry entry) {
+  const std::string_view name = path::file_name(entry.path);
   if (entry.role == Role::payload) {
     if (is_partial_name(name) || is_staging_name(name)) {
       entry.role = Role::partial;

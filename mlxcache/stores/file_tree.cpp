@@ -24,6 +24,7 @@ class Lister {
     options.cancel = context_.cancel;
     options.enter = tree_.enter;
     found_ = walk(context_.fs, root_.path, builder_.problems(), options);
+    builder_.expect(found_.size());
     mark_folders();
     std::vector<std::uint32_t> companions;
     std::vector<std::pair<const Found*, std::uint32_t>> vaes;
@@ -72,7 +73,7 @@ class Lister {
     return out;
   }
   static bool takes_part(const Found& f) {
-    return (f.stat.kind == FileKind::regular || (f.link_resolves && f.target.kind == FileKind::regular)) && !is_partial_name(path::file_name(f.path)) &&
+    return (f.stat.kind == FileKind::regular || (f.link_resolves && f.target_kind == FileKind::regular)) && !is_partial_name(path::file_name(f.path)) &&
            !is_staging_name(path::file_name(f.path));
   }
 

@@ -1,6 +1,7 @@
 #include "mlxcache/stores/hf_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -21,15 +22,31 @@ using mlxbase::os::FileKind;
 constexpr std::string_view kMarker = ".huggingface-shared-blobs";
 constexpr std::uint64_t kRefLimit = 4096;
 
+constexpr std::size_t kMostParts = 4;
+
+/// Parts of a path, up to kMostParts: several times for each file of a hub, so nothing is allocated.
+class Parts {
+ public:
+  void add(std::string_view part) { parts_[size_++] = part; }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  std::string_view front() const { return parts_[0]; }
+  std::string_view operator[](std::size_t i) const { return parts_[i]; }
+
+ private:
+  std::array<std::string_view, kMostParts> parts_;
+  std::size_t size_ = 0;
+};
+
 /// "a/b/c" cut into at most `most` parts; the last holds the rest.
-std::vector<std::string_view> cut(std::string_view p, std::size_t most) {
-  std::vector<std::string_view> parts;
+Parts cut(std::string_view p, std::size_t most) {
+  Parts parts;
   while (!p.empty() && parts.size() + 1 < most) {
     const auto slash = p.find('/');
-    parts.push_back(p.substr(0, slash));
+    parts.add(p.substr(0, slash));
     p = slash == std::string_view::npos ? std::string_view{} : p.substr(slash + 1);
   }
-  if (!p.empty()) parts.push_back(p);
+  if (!p.empty()) parts.add(p);
   return parts;
 }
 
@@ -69,6 +86,7 @@ class Lister {
         has_shared_ = f.stat.kind == FileKind::regular;
     }
     index_.reserve(found.size());
+    out_.expect(found.size());
     for (const Found& f : found) sort_in(f);
     for (auto& [name, parts] : repos_) tie_blobs(parts);
     for (auto& [name, parts] : repos_) make_models(parts);
@@ -112,14 +130,29 @@ class Lister {
       add_as(f, Role::lock);
     } else if (top == "blobs") {
       sort_in_shared(f, parts);
-    } else if (auto repo = parse_repo_folder(top)) {
-      sort_in_repo(f, std::move(*repo), path::relative_to(path::join(root_.path, top), f.path));
+    } else if (RepoParts* repo = repo_of(top)) {
+      sort_in_repo(f, *repo, std::string_view(f.path).substr(static_cast<std::size_t>(top.data() + top.size() - f.path.data()) + 1));
     } else {
       add_foreign(f, "below a folder whose name is no repo's");
     }
   }
 
-  void sort_in_shared(const Found& f, const std::vector<std::string_view>& parts) {
+  /// The repo that a folder's name stands for; null if none. Files come folder by folder, so the last answer is mostly the next.
+  RepoParts* repo_of(std::string_view top) {
+    if (top == last_top_) return last_repo_;
+    auto repo = parse_repo_folder(top);
+    last_top_ = top;
+    last_repo_ = nullptr;
+    if (!repo) return nullptr;
+    auto [it, fresh] = repos_.try_emplace(repo_folder(*repo));
+    if (fresh) {
+      it->second.folder = path::join(root_.path, it->first);
+      it->second.repo = std::move(*repo);
+    }
+    return last_repo_ = &it->second;
+  }
+
+  void sort_in_shared(const Found& f, const Parts& parts) {
     if (!has_shared_) return add_foreign(f, "blobs/ without the shared store's marker");
     if (parts.size() == 2) {
       if (parts[1] == kMarker || is_junk(parts[1])) {
@@ -148,13 +181,7 @@ class Lister {
     }
   }
 
-  void sort_in_repo(const Found& f, Repo repo, std::string_view rest) {
-    auto [it, fresh] = repos_.try_emplace(repo_folder(repo));
-    RepoParts& parts = it->second;
-    if (fresh) {
-      parts.folder = path::join(root_.path, it->first);
-      parts.repo = std::move(repo);
-    }
+  void sort_in_repo(const Found& f, RepoParts& parts, std::string_view rest) {
     const auto area = cut(rest, 2);
     if (area.size() < 2) {
       if (is_junk(rest)) {
@@ -354,8 +381,12 @@ class Lister {
   /// Follows a snapshot's link through the index, one or two steps, joining what it passes to the model.
   std::optional<std::uint32_t> blob_behind(std::uint32_t model, std::uint32_t link) {
     const std::string to = target_of(at(link));
-    const std::string own = path::join(root_.path, cut(path::relative_to(root_.path, at(link).path), 2).front(), "blobs");
-    const auto it = to.empty() || path::parent(to) != own ? index_.end() : index_.find(to);
+    // root.path/<repo>/blobs, <repo> being the link's own
+    const std::string_view repo = cut(path::relative_to(root_.path, at(link).path), 2).front();
+    const std::string_view folder = path::parent(to);
+    const bool own = path::file_name(folder) == "blobs" && path::file_name(path::parent(folder)) == repo &&
+                     path::parent(path::parent(folder)) == root_.path;
+    const auto it = own ? index_.find(to) : index_.end();
     if (it == index_.end()) {
       if (at(link).role == Role::link) {
         at(link).role = Role::foreign;
@@ -391,8 +422,10 @@ class Lister {
   ListingBuilder& out_;
   std::string real_root_;
   bool has_shared_ = false;
-  std::unordered_map<std::string, std::uint32_t> index_;  // path → entry
+  std::unordered_map<std::string_view, std::uint32_t> index_;  // path (of what the walk found) → entry
   std::map<std::string, RepoParts> repos_;
+  std::string_view last_top_;  // a folder beside the repos, as the walk found it
+  RepoParts* last_repo_ = nullptr;
   std::map<std::uint32_t, Shared> shared_;         // payloads of the shared store
   std::map<std::uint32_t, std::uint32_t> behind_;  // blob link → shared payload
 };

@@ -26,6 +26,7 @@ std::vector<Root> discover(const Context&) { return {}; }
 Listing list(const Context& context, const Root& root) {
   ListingBuilder out(root, adapter_of(StoreKind::loose));
   const auto found = walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel});
+  out.expect(found.size());
   std::set<std::string_view> with_weights;
   for (const Found& f : found) {
     if (is_weights(f.path) && !stands_alone(path::file_name(f.path))) with_weights.insert(path::parent(f.path));

@@ -35,6 +35,8 @@ struct Walker {
     std::sort(names->begin(), names->end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     for (const auto& entry : *names) {
       std::string path = mlxbase::path::join(dir, entry.name);
+      // Our trash and what a killed probe of the volume left: in no store's listing.
+      if (entry.name.starts_with(".mlxcache-trash") || entry.name.starts_with(".mlxcache-probe-")) continue;
       // A listed folder need not be asked again: on a cold disk each lstat may cost a seek.
       if (entry.kind == FileKind::directory) {
         if (!options.enter || options.enter(path)) folder(path, depth + 1);
@@ -65,7 +67,7 @@ struct Walker {
       }
       if (auto target = fs.stat(path, Follow::yes)) {
         f.link_resolves = true;
-        f.target = *target;
+        f.target_kind = target->kind;
       }
     }
     f.path = std::move(path);
@@ -125,11 +127,13 @@ std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, st
   return std::move(walker.found);
 }
 
-catalog::Entry entry_of(const Found& found, catalog::Links links) {
+catalog::Entry entry_of(const Found& found, catalog::Links links) { return entry_of(Found(found), links); }
+
+catalog::Entry entry_of(Found&& found, catalog::Links links) {
   catalog::Entry entry;
-  entry.path = found.path;
+  entry.path = std::move(found.path);
   entry.stat = found.stat;
-  entry.link_target = found.link_target;
+  entry.link_target = std::move(found.link_target);
   switch (found.stat.kind) {
     case FileKind::regular:
       entry.role = catalog::Role::payload;

@@ -17,7 +17,7 @@ struct Found {
   mlxbase::os::FileStat stat;     // lstat
   std::string link_target;        // text, if a symlink
   bool link_resolves = false;     // if a symlink: its target exists
-  mlxbase::os::FileStat target;   // if it resolves: the target's stat
+  mlxbase::os::FileKind target_kind = mlxbase::os::FileKind::unknown;  // if it resolves: what it leads to
 };
 
 struct WalkOptions {
@@ -34,6 +34,7 @@ std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, st
 
 /// An Entry from a walk's find: role payload for regular files, link or broken for symlinks, foreign for the rest.
 catalog::Entry entry_of(const Found& found, catalog::Links links);
+catalog::Entry entry_of(Found&& found, catalog::Links links);
 
 /// "model-00001-of-00003.safetensors" style sets: true if the given names hold a split of which a part is missing.
 bool has_missing_split(const std::vector<std::string_view>& file_names);

@@ -20,7 +20,7 @@ TEST(Walk, GivesEveryNameOnceInSortedOrderAndFollowsNoLink) {
   EXPECT_TRUE(found[0].path.ends_with("a/file"));
   EXPECT_TRUE(found[1].path.ends_with("b/file"));
   EXPECT_TRUE(found[2].link_resolves);
-  EXPECT_EQ(found[2].target.kind, mlxbase::os::FileKind::directory);
+  EXPECT_EQ(found[2].target_kind, mlxbase::os::FileKind::directory);
   EXPECT_FALSE(found[3].link_resolves);
   EXPECT_EQ(found[3].link_target, "nowhere");
   EXPECT_TRUE(problems.empty());
