@@ -15,6 +15,7 @@ struct Turns {
   std::vector<std::string> stops;
   bool system_in_user = false;  // no turn of its own: stands in the first user's message
   std::string head;             // before all
+  std::string lead;             // before an answer that was given; the one to come gets none
   std::string default_system;   // said where the conversation has none
 };
 
@@ -38,14 +39,19 @@ std::string go_template(const Turns& t) {
     out += "{{ if eq .Role \"system\" }}" + t.system.open + "{{ .Content }}" + t.system.close;
     out += "{{ else if eq .Role \"user\" }}" + t.user.open + "{{ .Content }}" + t.user.close;
   }
-  out += "{{ else if eq .Role \"assistant\" }}" + t.assistant.open + "{{ .Content }}{{ if not $last }}" + t.assistant.close + "{{ end }}{{ end }}";
+  out += "{{ else if eq .Role \"assistant\" }}" + t.assistant.open + (t.lead.empty() ? "" : "{{ if not $last }}" + t.lead + "{{ end }}") + "{{ .Content }}{{ if not $last }}" + t.assistant.close + "{{ end }}{{ end }}";
   if (!t.assistant.open.empty()) out += "{{ if and $last (ne .Role \"assistant\") }}" + t.assistant.open + "{{ end }}";
   return out + "{{ end }}";
 }
 
+/// Whether it may stand in Go's template as it is and stood in the other as it reads: no escapes, quotes, joins.
+bool is_literal(std::string_view text) {
+  constexpr std::size_t kLongest = 2000;
+  return !text.empty() && text.size() <= kLongest && text.find_first_of("'\"\\{}+") == std::string_view::npos;
+}
+
 /// "<|im_start|>system\nYou are …<|im_end|>" as a literal of the template: what it says when nobody else gives a system message.
 std::string default_system_of(std::string_view jinja, std::string_view open, std::string_view close) {
-  constexpr std::size_t kLongest = 2000;
   for (std::size_t at = jinja.find(open); at != std::string_view::npos; at = jinja.find(open, at + 1)) {
     std::string_view rest = jinja.substr(at + open.size());
     if (rest.starts_with("\\n")) {
@@ -56,8 +62,13 @@ std::string default_system_of(std::string_view jinja, std::string_view open, std
       continue;
     }
     const std::string_view text = rest.substr(0, rest.find(close));
-    const bool literal = !text.empty() && text.size() <= kLongest && text.size() < rest.size() && text.find_first_of("'\"\\{}+") == std::string_view::npos;
-    if (literal) return std::string(text);
+    if (text.size() < rest.size() && is_literal(text)) return std::string(text);
+  }
+  constexpr std::string_view kSet = "set system_message = '";
+  for (std::size_t at = jinja.find(kSet); at != std::string_view::npos; at = jinja.find(kSet, at + 1)) {
+    const std::string_view rest = jinja.substr(at + kSet.size());
+    const std::string_view text = rest.substr(0, rest.find('\''));
+    if (text.size() < rest.size() && is_literal(text) && rest.substr(text.size() + 1).starts_with(" %}")) return std::string(text);
   }
   return {};
 }
@@ -146,7 +157,7 @@ Turns instructions(std::string_view jinja) {
   Turns t;
   t.family = "mistral";
   t.user = {blank_inside ? "[INST] " : "[INST]", blank_before_end ? " [/INST]" : "[/INST]"};
-  t.assistant = {"", "</s>"};
+  t.assistant = {"", has(jinja, "eos_token + ' '") || has(jinja, "eos_token+' '") ? "</s> " : "</s>"};
   t.stops = {"[INST]", "[/INST]"};
   if (has(jinja, "[SYSTEM_PROMPT]")) {
     const bool blank = has(jinja, "[SYSTEM_PROMPT] ");
@@ -159,6 +170,7 @@ Turns instructions(std::string_view jinja) {
     t.family = "llama2";
     t.system = {"<<SYS>>\n", "\n<</SYS>>\n\n"};
     t.assistant = {"", " </s><s>"};
+    t.lead = " ";
     t.stops.insert(t.stops.end(), {"<<SYS>>", "<</SYS>>"});
   } else {
     t.system = {"", "\n\n"};
@@ -184,18 +196,40 @@ Turns openchat() {
   t.system = {"GPT4 Correct System: ", "<|end_of_turn|>"};
   t.user = {"GPT4 Correct User: ", "<|end_of_turn|>"};
   t.assistant = {"GPT4 Correct Assistant:", "<|end_of_turn|>"};
+  t.lead = " ";
   t.stops = {"<|end_of_turn|>"};
   return t;
 }
 
 /// Headings in plain text: "### Instruction:" and "### Response:".
-Turns headings(std::string_view family, const std::string& user, const std::string& assistant, const std::string& end) {
+Turns alpaca(std::string_view jinja) {
+  const bool coder = has(jinja, "<|EOT|>");
   Turns t;
-  t.family = family;
-  t.system = {"", "\n\n"};
-  t.user = {user + "\n", "\n"};
-  t.assistant = {assistant + "\n", "\n" + end};
-  t.stops = {user, assistant};
+  t.family = "alpaca";
+  t.system = {"", coder ? "" : "\n\n"};
+  t.user = {"### Instruction:\n", coder ? "\n" : "\n\n"};
+  t.assistant = {"### Response:\n", coder ? "\n<|EOT|>\n" : "\n\n"};
+  t.stops = {"### Instruction:", "### Response:"};
+  if (coder) t.stops.emplace_back("<|EOT|>");
+  return t;
+}
+Turns solar() {
+  Turns t;
+  t.family = "solar";
+  t.system = {"### System:\n", "\n\n"};
+  t.user = {"### User:\n", "\n\n"};
+  t.assistant = {"### Assistant:\n", ""};
+  t.stops = {"### System:", "### User:", "### Assistant:"};
+  return t;
+}
+
+/// Some close only answers with the end of text, as can be seen right behind the user's mark.
+Turns zephyr(std::string_view jinja, const std::string& end) {
+  Turns t = bars("zephyr", "\n", end + "\n", {"<|system|>", "<|user|>", "<|assistant|>", end});
+  if (const auto user = jinja.find("<|user|>"); user != std::string_view::npos) {
+    const std::string_view turn = jinja.substr(user, jinja.find("{%", user) - user);
+    if (turn.contains("content") && !turn.contains("eos_token")) t.user.close = t.system.close = "\n";
+  }
   return t;
 }
 
@@ -220,15 +254,12 @@ std::optional<Turns> turns_of(std::string_view jinja, std::string_view end_of_te
     return bars("phi3", new_line ? "\n" : "", new_line ? "<|end|>\n" : "<|end|>", {"<|end|>", "<|system|>", "<|user|>", "<|assistant|>"});
   }
   if (has(jinja, "<|assistant|>") && has(jinja, "eos_token") && !end_of_text.empty() && is_plain(end_of_text)) {
-    const std::string end(end_of_text);
-    return bars("zephyr", "\n", end + "\n", {"<|system|>", "<|user|>", "<|assistant|>", end});
+    return zephyr(jinja, std::string(end_of_text));
   }
   if (has(jinja, "[INST]") && has(jinja, "[/INST]")) return instructions(jinja);
   if (has(jinja, "GPT4 Correct ")) return openchat();
-  if (has(jinja, "### Instruction:") && has(jinja, "### Response:")) {
-    return headings("alpaca", "### Instruction:", "### Response:", has(jinja, "<|EOT|>") ? "<|EOT|>\n" : "\n");
-  }
-  if (has(jinja, "### User:") && has(jinja, "### Assistant:")) return headings("solar", "### User:", "### Assistant:", "\n");
+  if (has(jinja, "### Instruction:") && has(jinja, "### Response:")) return alpaca(jinja);
+  if (has(jinja, "### User:") && has(jinja, "### Assistant:")) return solar();
   return std::nullopt;
 }
 
