@@ -19,7 +19,7 @@ namespace mlxcache::change {
 enum class Kind : std::uint8_t {
   make_folder = 16,  // a folder that is not there yet (one already there is no error and not ours to remove)
   place = 17,        // a new name; a name already there is an error (`changed`), unless it holds the very same bytes: then nothing is done
-  replace = 18,      // a small file of a store gets new content; the old inode goes into the trash
+  replace = 18,      // a file of a store gets new content (a text, or `adopt`: a whole file of ours, with its digest); the old inode goes into the trash
   remove = 19,       // a name (file or symlink) goes into the trash, a folder is removed if it is empty by then
 };
 

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "mlxbase/core/bytes.h"
+#include "mlxbase/format/hasher.h"
 #include "mlxbase/testing/fake_clock.h"
 #include "mlxbase/testing/memory_file_system.h"
 #include "mlxcache/change/recover.h"
@@ -144,6 +146,28 @@ TEST_F(Names, AReplacedFileKeepsItsMetadataAndItsOldInodeComesBack) {
   EXPECT_EQ(fs_.stat("/m/b/models.json", os::Follow::no)->id, old.id);
   EXPECT_EQ(fs_.content("/m/b/models.json"), "old");
   EXPECT_FALSE(fs_.exists("/m/.mlxcache-trash-b"));
+}
+
+TEST_F(Names, AMendedFileTakesThePlaceOfTheDamagedOneAndUndoBringsThatBack) {
+  fs_.put("/m/b/weights", "damaged bytes");
+  fs_.put("/m/b/.mended", "mended  bytes");
+  const auto old = fs_.stat("/m/b/weights", os::Follow::no).value();
+  auto c = make(Kind::replace, "/m/b/weights");
+  c.ways = {How::adopt};
+  c.source = "/m/b/.mended";
+  c.expected = catalog::fingerprint_of(old);
+  EXPECT_EQ(carry({c}).error().code, Code::invalid);  // nobody has said what its bytes are
+  EXPECT_EQ(fs_.content("/m/b/weights"), "damaged bytes");
+  mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
+  hasher.update(mlxbase::as_bytes("mended  bytes"));
+  c.source_digest = hasher.finish();
+  const auto done = carried({c});
+  EXPECT_EQ(fs_.content("/m/b/weights"), "mended  bytes");
+  EXPECT_EQ(fs_.stat("/m/b/weights", os::Follow::no)->mtime_ns, old.mtime_ns);
+  EXPECT_THAT(fs_.names_below("/m/b"), ElementsAre("/m/b/weights"));
+  EXPECT_TRUE(undone(done.transaction).refused.empty());
+  EXPECT_EQ(fs_.stat("/m/b/weights", os::Follow::no)->id, old.id);
+  EXPECT_EQ(fs_.content("/m/b/weights"), "damaged bytes");
 }
 
 TEST_F(Names, AnAdoptedDownloadMovesAndUndoMovesItBack) {

@@ -158,13 +158,17 @@ Status Preparation::place(const Change& change, const Seen& now) {
 
 Status Preparation::replace(const Change& change, const Seen& now) {
   Change text = change;
-  text.ways = {How::text};
-  if (now && TRY(holds_already(text, *now))) return {};
-  if (!now) {
+  // A file of ours that was made whole on this volume (a mended one) takes the place; all else is a text.
+  const bool adopts = change.ways == std::vector{How::adopt};
+  if (!adopts) text.ways = {How::text};
+  if (adopts && !change.source_digest) return fail(Code::invalid, "a file that takes another's place needs its digest");
+  if (!adopts && now && TRY(holds_already(text, *now))) return {};
+  if (!now && !adopts) {
     if (change.expected) return fail(Code::changed, fmt::format("{} is gone", printable(change.path)));
     text.kind = Kind::place;
     return place(text, now);
   }
+  if (!now) return fail(Code::changed, fmt::format("{} is gone", printable(change.path)));
   if (now->kind != os::FileKind::regular || !change.expected || !(fingerprint_of(*now) == *change.expected)) {
     return fail(Code::changed, fmt::format("{} changed since it was looked at", printable(change.path)));
   }
@@ -175,7 +179,8 @@ Status Preparation::replace(const Change& change, const Seen& now) {
   w.intent.source = TRY(places_.trash(change.root, change.path, w.intent.index, false));
   w.intent.source_kind = static_cast<std::uint8_t>(How::text);
   w.intent.size = change.content.size();
-  w.intent.digest = digest_of(change.content);
+  if (adopts) w.intent.size = TRY(fs_.stat(change.source)).size;
+  w.intent.digest = adopts ? change.source_digest->to_string() : digest_of(change.content);
   w.intent.before = {.kind = now->kind, .id = now->id, .size = now->size, .links = now->links, .ctime_ns = now->ctime_ns,
                      .metadata = {}, .link_text = {}, .other_names = {}, .holes = {}};
   w.intent.before.metadata = TRY(fs_.metadata(change.path));

@@ -41,10 +41,11 @@ class Stager {
   Status keep_old();
   Status in_staging_folder();
   Status tell_journal();
-  Result<os::FileId> make(How how);
-  Result<os::FileId> make_text();
-  Result<os::FileId> make_from_source(How how);
-  Result<os::FileId> finish_file(os::File& file);
+  Result<os::FileStat> make(How how);
+  Result<os::FileStat> make_text();
+  Result<os::FileId> take_in();
+  Result<os::FileStat> make_from_source(How how);
+  Result<os::FileStat> finish_file(os::File& file);
   Status check_source(os::File& source) const;
   os::Metadata owned_like_folder(os::Metadata m) const;
 
@@ -71,6 +72,7 @@ Status Stager::folder() {
     (void)fs_.set_link_metadata(i_.target, {.mode = made.mode, .uid = above->uid, .gid = above->gid, .atime_ns = made.atime_ns, .mtime_ns = made.mtime_ns});
   }
   to_sync_.add_parent_of(i_.target);
+  work_.after = made;
   work_.staged = journal::Staged{.index = i_.index, .undo = false, .new_id = made.id, .digest = {}};
   return {};
 }
@@ -126,7 +128,7 @@ os::Metadata Stager::owned_like_folder(os::Metadata m) const {
 }
 
 /// Metadata and bytes on the device; the inode.
-Result<os::FileId> Stager::finish_file(os::File& file) {
+Result<os::FileStat> Stager::finish_file(os::File& file) {
   if (kind_of(i_) == Kind::replace) {
     os::Metadata m = i_.before.metadata;
     m.atime_ns = m.mtime_ns = machinery_.clock.wall_ns();
@@ -140,10 +142,10 @@ Result<os::FileId> Stager::finish_file(os::File& file) {
     (void)TRY(file.set_metadata(m));  // an owner that cannot be set is ours
   }
   TRY(file.sync());
-  return TRY(file.stat()).id;
+  return file.stat();
 }
 
-Result<os::FileId> Stager::make_text() {
+Result<os::FileStat> Stager::make_text() {
   auto file = TRY(fs_.create(i_.staging, 0600));
   TRY(file->pwrite(0, mlxbase::as_bytes(work_.change.content)));
   return finish_file(*file);
@@ -157,7 +159,7 @@ Status Stager::check_source(os::File& source) const {
   return {};
 }
 
-Result<os::FileId> Stager::make_from_source(How how) {
+Result<os::FileStat> Stager::make_from_source(How how) {
   auto source = TRY(hold(fs_, i_.source));
   TRY(check_source(*source.file));
   if (how == How::adopt) {
@@ -173,7 +175,7 @@ Result<os::FileId> Stager::make_from_source(How how) {
     i_.before.metadata.mode = linked.mode;
     i_.before.metadata.mtime_ns = linked.mtime_ns;
     TRY(source.file->sync());
-    return linked.id;
+    return linked;
   }
   if (how == How::clone) {
     TRY(fs_.clone_file(i_.source, i_.staging));
@@ -189,11 +191,20 @@ Result<os::FileId> Stager::make_from_source(How how) {
   return finish_file(*copy);
 }
 
-Result<os::FileId> Stager::make(How how) {
+/// The file that takes another's place moves to the temporary name: from there on it is like one that was made here.
+Result<os::FileStat> Stager::take_in() {
+  TRY(fs_.rename_new(work_.change.source, i_.staging));
+  auto file = TRY(fs_.open_read(i_.staging));
+  if (TRY(file->stat()).size != i_.size) return fail(Code::changed, fmt::format("{} changed meanwhile", printable(work_.change.source)));
+  return finish_file(*file);
+}
+
+Result<os::FileStat> Stager::make(How how) {
   if (how == How::text) return make_text();
+  if (how == How::adopt && kind_of(i_) == Kind::replace) return take_in();
   if (how == How::link_text || how == How::symlink) {
     TRY(fs_.make_symlink(how == How::symlink ? i_.source : work_.change.content, i_.staging));
-    return TRY(fs_.stat(i_.staging)).id;
+    return fs_.stat(i_.staging);
   }
   return make_from_source(how);
 }
@@ -209,16 +220,17 @@ Status Stager::fresh() {
       i_.before.kind = how == How::link_text || how == How::symlink ? os::FileKind::symlink : os::FileKind::regular;
       TRY(tell_journal());
     }
-    auto id = make(how);
-    if (id) {
-      work_.staged = journal::Staged{.index = i_.index, .undo = false, .new_id = *id, .digest = i_.digest};
+    auto made = make(how);
+    if (made) {
+      work_.after = *made;
+      work_.staged = journal::Staged{.index = i_.index, .undo = false, .new_id = made->id, .digest = i_.digest};
       work_.change.ways = {how};
       // A hard link has the mode and time of its source, and undo compares with those.
       if (how == How::hard_link) TRY(journal_.append(i_));
       return {};
     }
-    if (how != How::adopt && id.error().os_errno != EEXIST) TRY(remove_if_there(fs_, i_.staging));
-    if (!volume_refuses(id.error(), how) || n + 1 == work_.change.ways.size()) return fail(id.error());
+    if (how != How::adopt && made.error().os_errno != EEXIST) TRY(remove_if_there(fs_, i_.staging));
+    if (!volume_refuses(made.error(), how) || n + 1 == work_.change.ways.size()) return fail(made.error());
   }
   return fail(Code::invalid, "no way is given");
 }
