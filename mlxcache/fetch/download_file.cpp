@@ -20,6 +20,15 @@ constexpr std::uint32_t kFileMode = 0644;
 constexpr std::uint64_t kWindow = std::uint64_t{16} << 20U;  // how far ahead of the hash a block is kept in memory
 constexpr std::size_t kReadBytes = std::size_t{1} << 20U;
 
+/// With its names forced to the device: what is handed on must not be lost with the folder it lies in.
+Status make_folder(os::FileSystem& fs, const std::string& folder) {
+  std::vector<std::string> parents;
+  for (std::string at = folder; at.size() > 1 && !fs.stat(at, os::Follow::yes); at = parents.back()) parents.emplace_back(path::parent(at));
+  TRY(os::make_dirs(fs, folder));
+  for (const auto& parent : parents) TRY(fs.sync_dir(parent));
+  return {};
+}
+
 Status remove_if_there(os::FileSystem& fs, const std::string& path) {
   auto removed = fs.unlink(path);
   if (!removed && removed.error().code == Code::not_found) return {};
@@ -62,7 +71,7 @@ void DownloadFile::open() {
 
 Status DownloadFile::do_open() {
   auto& fs = tools_.fs;
-  TRY(os::make_dirs(fs, wanted_.folder));
+  TRY(make_folder(fs, wanted_.folder));
   // The lock file stays: to remove it would let two processes hold "the" lock, each on an inode of its own.
   auto lock = fs.try_lock(final_ + ".lock", kFileMode);
   if (!lock && lock.error().code == Code::busy) {
