@@ -32,10 +32,11 @@ bool is_claimed(const catalog::Entry& entry, const fetch::RemoteFile& remote) {
   return entry.claim == remote.sha256 || entry.claim == remote.git_sha1 || entry.claim == remote.xet;
 }
 
-/// What a person would call the file, seen from a hub's repo: a link in a snapshot has the name, a blob has none.
+/// Worth measuring although nobody gives a digest: a large file of exactly this size, or a small one of this name too.
 bool is_alike(const catalog::Entry& entry, const fetch::RemoteFile& remote) {
+  constexpr std::uint64_t kLarge = 64U << 10U;  // below, sizes meet by chance
   if (entry.claim && (entry.claim->algorithm() == Algorithm::sha256 || entry.claim->algorithm() == Algorithm::git_sha1)) return false;  // says other bytes
-  return path::file_name(entry.path) == path::file_name(remote.path);
+  return (remote.lfs && remote.size >= kLarge) || path::file_name(entry.path) == path::file_name(remote.path);
 }
 
 }  // namespace
