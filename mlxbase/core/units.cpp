@@ -81,4 +81,23 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   return static_cast<std::uint64_t>(std::llround(bytes));
 }
 
+std::optional<std::chrono::seconds> parse_age(std::string_view text) {
+  constexpr std::int64_t kLongest = std::int64_t{1000} * 366 * 86'400;
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error != std::errc() || number < 0 || unit.size() != 1) return std::nullopt;
+  std::int64_t seconds = 0;
+  switch (unit.front()) {
+    case 's': seconds = 1; break;
+    case 'm': seconds = 60; break;
+    case 'h': seconds = 3600; break;
+    case 'd': seconds = 86'400; break;
+    case 'w': seconds = 7 * 86'400; break;
+    default: return std::nullopt;
+  }
+  if (number > kLongest / seconds) return std::nullopt;
+  return std::chrono::seconds(number * seconds);
+}
+
 }  // namespace mlxbase

@@ -16,5 +16,7 @@ std::string format_exact(std::uint64_t value);
 std::string format_duration(std::chrono::nanoseconds duration);
 /// Parses "500M", "1.5GB", "4GiB", "4096", "10k"; powers of 1000 unless an `i` says otherwise. Empty on anything else.
 std::optional<std::uint64_t> parse_bytes(std::string_view text);
+/// Parses "60d", "2w", "12h", "30m", "90s": whole numbers, up to a thousand years. Empty on anything else.
+std::optional<std::chrono::seconds> parse_age(std::string_view text);
 
 }  // namespace mlxbase

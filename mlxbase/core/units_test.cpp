@@ -75,4 +75,14 @@ TEST(ParseBytes, KeepsWholeNumbersExact) {
 }
 
 }  // namespace
+TEST(Units, ReadsAges) {
+  using std::chrono::seconds;
+  EXPECT_EQ(parse_age("60d"), seconds(60 * 86'400));
+  EXPECT_EQ(parse_age("2w"), seconds(14 * 86'400));
+  EXPECT_EQ(parse_age("12h"), seconds(12 * 3600));
+  EXPECT_EQ(parse_age("30m"), seconds(1800));
+  EXPECT_EQ(parse_age("0s"), seconds(0));
+  for (const char* text : {"", "d", "60", "-1d", "1.5d", "60 d", "60days", "9999999999999d", "99999999999999999999s"}) EXPECT_FALSE(parse_age(text)) << text;
+}
+
 }  // namespace mlxbase

@@ -23,7 +23,7 @@ constexpr Option kGlobalOptions[] = {
 std::span<const Command> table() {
   // Copied once: the rows live in their own files, and a table of values is what everybody iterates over.
   static const Command kCommands[] = {
-      kScan, kLs, kShow, kDups, kDu, kDedup, kUndo, kHistory, kRecover, kVerify, kDoctor, kDemo, kCompletions, kMan, kHelp,
+      kScan, kLs, kShow, kDups, kDu, kDedup, kUndo, kHistory, kRecover, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kVerify, kRepair, kDoctor, kDemo, kCompletions, kMan, kHelp,
   };
   return kCommands;
 }
@@ -62,10 +62,18 @@ std::uint64_t Arguments::bytes(std::string_view name, std::uint64_t otherwise) c
   return text ? mlxbase::parse_bytes(*text).value_or(otherwise) : otherwise;
 }
 
+std::int64_t Arguments::age_ns(std::string_view name, std::int64_t otherwise) const {
+  const auto text = one(name);
+  const auto age = text ? mlxbase::parse_age(*text) : std::nullopt;
+  return age ? std::chrono::nanoseconds(*age).count() : otherwise;
+}
+
 std::string_view title_of(Group group) {
   switch (group) {
     case Group::look: return "See what is there";
     case Group::share: return "Share, and take it back";
+    case Group::add: return "Get models, and show them to other tools";
+    case Group::remove: return "Remove, and keep";
     case Group::check: return "Check";
     case Group::more: return "More";
   }
@@ -100,6 +108,7 @@ std::vector<std::string_view> choices_of(Kind kind) {
     case Kind::text:
     case Kind::folder:
     case Kind::bytes:
+    case Kind::age:
     case Kind::model:
     case Kind::transaction: break;
   }

@@ -17,7 +17,7 @@ namespace mlxcache::cli {
 class Session;
 
 /// What a value may be. Checked once, when the command line is read; completions offer what suits.
-enum class Kind : std::uint8_t { text, folder, bytes, store, method, shell, model, transaction, command };
+enum class Kind : std::uint8_t { text, folder, bytes, age, store, method, shell, model, transaction, command };
 
 struct Option {
   std::string_view name;   // "--root"
@@ -55,13 +55,15 @@ class Arguments {
   const std::vector<std::string>& all(std::string_view name) const;
   /// Of Kind::bytes.
   std::uint64_t bytes(std::string_view name, std::uint64_t otherwise) const;
+  /// Of Kind::age, in nanoseconds.
+  std::int64_t age_ns(std::string_view name, std::int64_t otherwise) const;
   void add(std::string_view name, std::string value) { values_[std::string(name)].push_back(std::move(value)); }
 
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 
-enum class Group : std::uint8_t { look, share, check, more };
+enum class Group : std::uint8_t { look, share, add, remove, check, more };
 std::string_view title_of(Group group);
 
 struct Command {

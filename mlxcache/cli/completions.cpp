@@ -24,6 +24,7 @@ std::string bash_values(Kind kind) {
     case Kind::shell:
     case Kind::command: return fmt::format("_mlxcache_words {}", words_of(kind));
     case Kind::bytes: return "_mlxcache_words 1M 10M 100M 1G";
+    case Kind::age: return "_mlxcache_words 1d 7d 30d 60d";
     case Kind::text: break;
   }
   return "COMPREPLY=()";
@@ -141,6 +142,7 @@ std::string zsh_values(Kind kind) {
     case Kind::shell:
     case Kind::command: return fmt::format("({})", words_of(kind));
     case Kind::bytes: return "(1M 10M 100M 1G)";
+    case Kind::age: return "(1d 7d 30d 60d)";
     case Kind::text: break;
   }
   return " ";
@@ -219,6 +221,7 @@ std::string fish_values(Kind kind) {
     case Kind::shell:
     case Kind::command: return fmt::format("-a '{}'", words_of(kind));
     case Kind::bytes: return "-a '1M 10M 100M 1G'";
+    case Kind::age: return "-a '1d 7d 30d 60d'";
     case Kind::text: break;
   }
   return {};

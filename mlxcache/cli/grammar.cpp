@@ -62,6 +62,11 @@ Status check_value(const Slot& slot, const std::string& value) {
         return fail(Code::invalid, fmt::format("{}: '{}' is not a size; write it as 500M, 1.5GB or 4GiB", slot.name, printable(value)));
       }
       break;
+    case Kind::age:
+      if (!mlxbase::parse_age(value)) {
+        return fail(Code::invalid, fmt::format("{}: '{}' is not a time; write it as 60d, 2w or 12h", slot.name, printable(value)));
+      }
+      break;
     case Kind::store:
     case Kind::method:
     case Kind::shell:

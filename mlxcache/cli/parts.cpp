@@ -168,6 +168,18 @@ ModelSize size_of(const catalog::Listing& listing, const catalog::Model& model) 
   return size;
 }
 
+json::Value model_json(const catalog::Listing& listing, const catalog::Model& model, const ModelSize& size) {
+  json::Value item{json::Object{}};
+  item.set("id", mlxbase::to_utf8(model.id));
+  item.set("store", kind_name(listing.root.kind));
+  set_path(item, "root", listing.root.path);
+  item.set("revision", mlxbase::to_utf8(model.revision));
+  item.set("format", mlxbase::to_utf8(model.format));
+  item.set("bytes", size.bytes);
+  item.set("incomplete", model.incomplete);
+  return item;
+}
+
 std::string skipped_text(Session& session, std::span<const dedup::Skipped> skipped, std::string_view heading) {
   if (skipped.empty()) return {};
   std::map<std::string, std::vector<const dedup::Skipped*>> by_reason;

@@ -53,6 +53,8 @@ struct ModelSize {
   std::uint64_t bytes = 0;
 };
 ModelSize size_of(const catalog::Listing& listing, const catalog::Model& model);
+/// What `ls` and `show` say of a model alike: id, store, root, revision, format, bytes, incomplete.
+mlxbase::json::Value model_json(const catalog::Listing& listing, const catalog::Model& model, const ModelSize& size);
 
 /// Skipped files, grouped by reason, largest group first: "3 files: open for writing", with some of the names.
 std::string skipped_text(Session& session, std::span<const dedup::Skipped> skipped, std::string_view heading);

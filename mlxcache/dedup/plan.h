@@ -8,6 +8,7 @@
 #include "mlxbase/os/file_system.h"
 #include "mlxcache/catalog/catalog.h"
 #include "mlxcache/catalog/inventory.h"
+#include "mlxcache/change/change.h"
 #include "mlxcache/stores/adapter.h"
 
 namespace mlxcache::dedup {
@@ -39,10 +40,7 @@ struct Action {
 };
 
 /// What was left alone, and why.
-struct Skipped {
-  std::string path;
-  std::string reason;
-};
+using change::Skipped;
 
 struct Plan {
   std::vector<Action> actions;

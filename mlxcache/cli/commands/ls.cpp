@@ -31,15 +31,8 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
       ++listed;
       const ModelSize size = size_of(listing, model);
       if (session.preferences().json) {
-        json::Value item{json::Object{}};
-        item.set("id", mlxbase::to_utf8(model.id));
-        item.set("store", kind_name(listing.root.kind));
-        set_path(item, "root", listing.root.path);
-        item.set("revision", mlxbase::to_utf8(model.revision));
-        item.set("format", mlxbase::to_utf8(model.format));
+        json::Value item = model_json(listing, model, size);
         item.set("files", size.files);
-        item.set("bytes", size.bytes);
-        item.set("incomplete", model.incomplete);
         models.push(std::move(item));
         continue;
       }

@@ -196,14 +196,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
     const ModelSize size = size_of(listing, model);
     const auto files = files_of(listing, model);
     if (session.preferences().json) {
-      json::Value item{json::Object{}};
-      item.set("id", mlxbase::to_utf8(model.id));
-      item.set("store", kind_name(listing.root.kind));
-      set_path(item, "root", listing.root.path);
-      item.set("revision", mlxbase::to_utf8(model.revision));
-      item.set("format", mlxbase::to_utf8(model.format));
-      item.set("incomplete", model.incomplete);
-      item.set("bytes", size.bytes);
+      json::Value item = model_json(listing, model, size);
       json::Value list{json::Array{}};
       for (const FileView& f : files) list.push(file_json(session, inventory, index, f));
       item.set("files", std::move(list));
