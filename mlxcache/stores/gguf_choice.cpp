@@ -25,19 +25,6 @@ std::string upper(std::string_view text) {
   return out;
 }
 
-/// "name-00001-of-00003.gguf" → "name"; other names without their ending.
-std::string without_split(std::string_view name) {
-  std::string_view stem = path::stem(name);
-  constexpr std::size_t kSuffix = std::string_view("-00001-of-00003").size();
-  if (stem.size() > kSuffix) {
-    const std::string_view suffix = stem.substr(stem.size() - kSuffix);
-    if (suffix[0] == '-' && all_digits(suffix.substr(1, 5)) && suffix.substr(6, 4) == "-of-" && all_digits(suffix.substr(10))) {
-      return std::string(stem.substr(0, stem.size() - kSuffix));
-    }
-  }
-  return std::string(stem);
-}
-
 /// Q4_K_M, IQ4_XS, TQ1_0, MXFP4_MOE, BF16, F16, F32.
 bool is_quantisation(std::string_view word) {
   constexpr std::array<std::string_view, 4> kWhole = {"F16", "F32", "BF16", "FP16"};
@@ -79,6 +66,18 @@ std::uint32_t best_projector(const ModelSource& source, const std::vector<std::u
 }
 
 }  // namespace
+
+std::string without_split(std::string_view name) {
+  std::string_view stem = path::stem(name);
+  constexpr std::size_t kSuffix = std::string_view("-00001-of-00003").size();
+  if (stem.size() > kSuffix) {
+    const std::string_view suffix = stem.substr(stem.size() - kSuffix);
+    if (suffix[0] == '-' && all_digits(suffix.substr(1, 5)) && suffix.substr(6, 4) == "-of-" && all_digits(suffix.substr(10))) {
+      return std::string(stem.substr(0, stem.size() - kSuffix));
+    }
+  }
+  return std::string(stem);
+}
 
 std::string quantisation_of_name(std::string_view file_name) {
   std::string_view base = path::file_name(file_name);

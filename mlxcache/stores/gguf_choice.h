@@ -28,4 +28,7 @@ bool holds_gguf(const ModelSource& source);
 /// "Q4_K_M" of "Llama-3.2-1B-Instruct-Q4_K_M.gguf" or "model.Q4_K_M-00001-of-00002.gguf"; "UD-Q4_K_XL" keeps its prefix; empty if the name says none.
 std::string quantisation_of_name(std::string_view file_name);
 
+/// "name-00001-of-00003.gguf" → "name"; other names without their ending.
+std::string without_split(std::string_view file_name);
+
 }  // namespace mlxcache::stores

@@ -9,6 +9,7 @@
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/jan_model.h"
 #include "mlxcache/stores/kinds.h"
+#include "mlxcache/stores/named_entries.h"
 
 namespace mlxcache::stores::jan {
 namespace {
@@ -52,20 +53,10 @@ class Lister {
   Lister(const Context& context, const Root& root) : context_(context), root_(root), builder_(root, adapter_of(StoreKind::jan)) {}
 
   Listing run() {
-    WalkOptions options;
-    options.cancel = context_.cancel;
-    const auto found = walk(context_.fs, root_.path, builder_.problems(), options);
-    for (const Found& f : found) {
-      const std::uint32_t e = builder_.add(f);
-      const std::string_view relative = path::relative_to(root_.path, f.path);
-      by_name_.emplace(relative, e);
-      const std::string_view name = path::file_name(f.path);
-      const bool own = name.ends_with(".yml") || name == "model.json" || name.starts_with('.') || !folder_of(relative);
-      if (builder_.at(e).role == Role::payload && own) {
-        builder_.at(e).role = Role::metadata;
-        builder_.at(e).links = catalog::kNoLinks;
-      }
-    }
+    const auto found = entries_.add_all(context_, root_, [](std::string_view relative) {
+      const std::string_view name = path::file_name(relative);
+      return name.ends_with(".yml") || name == "model.json" || name.starts_with('.') || !folder_of(relative);
+    });
     for (const Found& f : found) {
       const auto folder = folder_of(path::relative_to(root_.path, f.path));
       if (folder && f.path.ends_with(".yml")) model_yaml(f, path::join(root_.path, *folder));
@@ -122,15 +113,14 @@ class Lister {
       }
       relative = path::relative_to(root_.path, file.path);
     }
-    const auto it = by_name_.find(relative);
-    if (it == by_name_.end()) {
+    const std::uint32_t* const e = entries_.find(relative);
+    if (e == nullptr) {
       builder_.model_at(m).incomplete = true;
       return;
     }
-    Entry& entry = builder_.at(it->second);
-    if (entry.role == Role::broken || entry.role == Role::partial) builder_.model_at(m).incomplete = true;
-    if (entry.role != Role::payload && entry.role != Role::link && entry.role != Role::broken) return;
-    builder_.join(m, it->second);
+    for (const std::string& part : entries_.other_parts(relative)) attach(m, *entries_.find(part));
+    attach(m, *e);
+    Entry& entry = builder_.at(*e);
     // A file of another size is not the one that was downloaded.
     if (entry.role == Role::payload && file.sha256 && (!file.size || *file.size == entry.stat.size)) {
       entry.claim = file.sha256;
@@ -138,12 +128,18 @@ class Lister {
     }
   }
 
+  void attach(std::uint32_t m, std::uint32_t e) {
+    const Role role = builder_.at(e).role;
+    if (role == Role::broken || role == Role::partial) builder_.model_at(m).incomplete = true;
+    if (role == Role::payload || role == Role::link || role == Role::broken) builder_.join(m, e);
+  }
+
   /// What no model.yml names: the other files of an MLX model, models of old versions, orphans.
   void rest(const Found& f, std::string_view models_folder) {
     const std::string models = path::join(root_.path, models_folder);
     const bool mlx = models_folder == kModelFolders[1];
     const bool old = models_folder == kModelFolders[2];
-    const std::uint32_t e = by_name_.find(path::relative_to(root_.path, f.path))->second;
+    const std::uint32_t e = *entries_.find(path::relative_to(root_.path, f.path));
     Entry& entry = builder_.at(e);
     const std::string_view folder = path::parent(f.path);
     const std::string_view id = path::relative_to(models, folder);
@@ -185,7 +181,7 @@ class Lister {
   const Context& context_;
   const Root& root_;
   ListingBuilder builder_;
-  std::map<std::string, std::uint32_t, std::less<>> by_name_;  // path below the data folder → entry
+  NamedEntries entries_{builder_};
   std::map<std::string, std::uint32_t, std::less<>> models_;
   std::vector<std::string> unread_;  // folders whose model.yml was not understood
 };

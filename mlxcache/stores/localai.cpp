@@ -6,6 +6,7 @@
 #include "mlxcache/stores/common.h"
 #include "mlxcache/stores/kinds.h"
 #include "mlxcache/stores/localai_definition.h"
+#include "mlxcache/stores/named_entries.h"
 
 namespace mlxcache::stores::localai {
 namespace {
@@ -43,22 +44,13 @@ class Lister {
   Lister(const Context& context, const Root& root) : context_(context), root_(root), builder_(root, adapter_of(StoreKind::localai)) {}
 
   Listing run() {
-    WalkOptions options;
-    options.cancel = context_.cancel;
-    const auto found = walk(context_.fs, root_.path, builder_.problems(), options);
-    for (const Found& f : found) {
-      const std::uint32_t e = builder_.add(f);
-      const std::string_view relative = path::relative_to(root_.path, f.path);
+    const auto found = entries_.add_all(context_, root_, [](std::string_view relative) {
       const std::string_view name = path::file_name(relative);
-      if (builder_.at(e).role == Role::payload && (is_yaml(name) || name.starts_with('.') || !may_be_model(name))) {
-        builder_.at(e).role = Role::metadata;
-        builder_.at(e).links = catalog::kNoLinks;
-      }
-      by_name_.emplace(relative, e);
-    }
+      return is_yaml(name) || name.starts_with('.') || !may_be_model(name);
+    });
     for (const Found& f : found) {
       const std::string_view relative = path::relative_to(root_.path, f.path);
-      if (!relative.contains('/') && is_yaml(relative) && builder_.at(by_name_.find(relative)->second).role != Role::foreign) definitions(f, relative);
+      if (!relative.contains('/') && is_yaml(relative) && builder_.at(*entries_.find(relative)).role != Role::foreign) definitions(f, relative);
     }
     for (const auto& [name, definition] : named_) model(name, definition);
     loose();
@@ -115,19 +107,20 @@ class Lister {
   }
 
   void refer(std::uint32_t m, const std::string& name) {
-    const auto it = by_name_.find(name);
-    if (it != by_name_.end()) {
-      attach(m, name, it->second);
+    if (const std::uint32_t* const e = entries_.find(name)) {
+      for (const std::string& part : entries_.other_parts(name)) attach(m, part, *entries_.find(part));
+      attach(m, name, *e);
       return;
     }
     // A folder of a diffusers or transformers model, or the id of one that the backend fetches itself.
     const std::string folder = name + "/";
     bool any = false;
-    for (auto f = by_name_.lower_bound(folder); f != by_name_.end() && f->first.starts_with(folder); ++f) {
+    const auto& all = entries_.all();
+    for (auto f = all.lower_bound(folder); f != all.end() && f->first.starts_with(folder); ++f) {
       any = true;
       attach(m, f->first, f->second);
     }
-    if (!any && (claims_.contains(name) || !format_of_name(name).empty() || by_name_.contains(name + ".partial"))) builder_.model_at(m).incomplete = true;
+    if (!any && (claims_.contains(name) || !format_of_name(name).empty() || entries_.find(name + ".partial") != nullptr)) builder_.model_at(m).incomplete = true;
   }
   static std::string_view format_of_name(std::string_view name) { return mlxcache::stores::format_of(name); }
 
@@ -144,7 +137,7 @@ class Lister {
 
   /// Weights that no definition names can be loaded by their file name all the same; those in folders belong to one.
   void loose() {
-    for (const auto& [name, e] : by_name_) {
+    for (const auto& [name, e] : entries_.all()) {
       Entry& entry = builder_.at(e);
       if (entry.model >= 0 || entry.role != Role::payload) continue;
       const bool on_top = !name.contains('/');
@@ -168,7 +161,7 @@ class Lister {
   const Context& context_;
   const Root& root_;
   ListingBuilder builder_;
-  std::map<std::string, std::uint32_t, std::less<>> by_name_;              // path below the root → entry
+  NamedEntries entries_{builder_};
   std::map<std::string, std::vector<std::string>> named_;                  // model → files of its definitions
   std::map<std::string, std::vector<std::string>, std::less<>> records_;   // definition's file without ending → files of its gallery record
   std::map<std::string, std::string> names_of_files_;                      // definition's file without ending → model
