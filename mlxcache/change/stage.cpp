@@ -43,7 +43,7 @@ class Stager {
   Status tell_journal();
   Result<os::FileStat> make(How how);
   Result<os::FileStat> make_text();
-  Result<os::FileId> take_in();
+  Result<os::FileStat> take_in();
   Result<os::FileStat> make_from_source(How how);
   Result<os::FileStat> finish_file(os::File& file);
   Status check_source(os::File& source) const;
@@ -131,7 +131,8 @@ os::Metadata Stager::owned_like_folder(os::Metadata m) const {
 Result<os::FileStat> Stager::finish_file(os::File& file) {
   if (kind_of(i_) == Kind::replace) {
     os::Metadata m = i_.before.metadata;
-    m.atime_ns = m.mtime_ns = machinery_.clock.wall_ns();
+    // A new text is news to its tool; a mended file is what the tool has known all along.
+    if (work_.change.ways.front() != How::adopt) m.atime_ns = m.mtime_ns = machinery_.clock.wall_ns();
     for (const auto& name : TRY(file.set_metadata(m))) {
       if (!name.starts_with("security.")) return fail(Code::permission, fmt::format("{} could not keep its {}", printable(i_.target), name));
     }

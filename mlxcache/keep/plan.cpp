@@ -178,10 +178,13 @@ Result<Plan> plan_prune(const stores::Context& context, const Inventory& invento
     // With a budget, what frees nothing goes only if it lets a later one free its blocks: not while somebody who stays has them all.
     std::vector<Refused> useless;
     for (std::size_t i = 0; i < plan.leaving.size() && i < taken.size(); ++i) {
-      if (plan.leaving[i].freed_bytes > 0 || plan.leaving[i].shared_with.empty()) continue;
+      // A manifest's block is no reason to lose a model; what is shared only with others that go is needed to free theirs.
+      const Leaving& l = plan.leaving[i];
+      const bool next_to_nothing = l.freed_bytes * 100 < l.apparent_bytes || l.apparent_bytes == 0;
+      if (!next_to_nothing || (l.shared_with.empty() && l.apparent_bytes > 0)) continue;
       left_out.insert({taken[i].store, taken[i].model});
-      useless.push_back({path::join(stores::adapter_of(plan.leaving[i].kind).name, plan.leaving[i].model),
-                         fmt::format("it frees nothing: {} has the same blocks", fmt::join(plan.leaving[i].shared_with, ", "))});
+      useless.push_back({path::join(stores::adapter_of(l.kind).name, l.model),
+                         l.shared_with.empty() ? std::string("it frees nothing") : fmt::format("it frees nothing: {} has the same blocks", fmt::join(l.shared_with, ", "))});
     }
     if (!useless.empty()) {
       plan = choose(context, inventory, pinned, all, left_out, wanted, taken);

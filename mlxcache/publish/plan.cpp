@@ -72,7 +72,23 @@ class Planner {
       }
       changes.push_back(std::move(change));
     }
-    plan_.changes.changes.insert(plan_.changes.changes.end(), std::make_move_iterator(changes.begin()), std::make_move_iterator(changes.end()));
+    // Two tools may have one store (llama.cpp looks into the hub cache): what the first target brings is there for the second.
+    std::vector<Change> fresh;
+    for (Change& change : changes) {
+      const auto planned = planned_.find(change.path);
+      if (planned == planned_.end()) {
+        fresh.push_back(std::move(change));
+        continue;
+      }
+      const Change& first = plan_.changes.changes[planned->second];
+      if (first.kind != change.kind || first.content != change.content || first.source_digest != change.source_digest) {
+        return fail(Code::changed, fmt::format("{} would get other content than for another tool", printable(change.path)));
+      }
+    }
+    for (Change& change : fresh) {
+      planned_.emplace(change.path, plan_.changes.changes.size());
+      plan_.changes.changes.push_back(std::move(change));
+    }
     plan_.targets.push_back(std::move(published));
     moved_.merge(now_at);
     return {};
@@ -133,6 +149,7 @@ class Planner {
   const Adopted& adopted_;
   bool allow_copy_;
   WayFinder ways_;
+  std::map<std::string, std::size_t> planned_;  // path → index of its change
   std::map<std::uint32_t, std::string> moved_;  // files that a target has adopted, and where they are then
   Plan plan_;
 };

@@ -195,6 +195,23 @@ TEST_F(Publish, ARefusalOfOneTargetDoesNotStopTheOthers) {
   EXPECT_EQ(target_of(context(), inventory, StoreKind::kagglehub).error().code, Code::unsupported);
 }
 
+TEST_F(Publish, TwoToolsWithOneStoreGetEachNameOnce) {
+  build(StoreKind::ollama, {{"llama3.2:1b", {{"model.gguf", gguf}}}});
+  build(StoreKind::hf_hub, {{"org/Other", {{"model.safetensors", weights}}}});
+  const auto source = describe("llama3.2:1b");
+  ASSERT_TRUE(source);
+  const auto hub = target_of(context(), inventory, StoreKind::hf_hub);
+  ASSERT_TRUE(hub);
+  Target llama{{StoreKind::llama_cpp, hub->root.path, "test"}, false};
+  const auto plan = make_plan(context(), *source, {*hub, llama}, {}, false);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->targets.size(), 2U) << (plan->refused.empty() ? "" : plan->refused[0].reason);
+  std::vector<std::string> paths;
+  for (const auto& c : plan->changes.changes) paths.push_back(c.path);
+  std::sort(paths.begin(), paths.end());
+  EXPECT_EQ(std::adjacent_find(paths.begin(), paths.end()), paths.end());
+}
+
 TEST_F(Publish, ADownloadMovesIntoTheFirstTargetAndTheNextSharesFromThere) {
   build(StoreKind::ollama, {{"llama3.2:1b", {{"model.gguf", gguf}}}});
   auto source = describe("llama3.2:1b");
