@@ -50,6 +50,8 @@ void describe_volume(const std::string& dir, VolumeFacts& facts);
 Status allocate(int fd, std::uint64_t size, const std::string& path);
 
 void advise_sequential(int fd);
+/// Starts to read these bytes into memory and does not wait for them.
+void will_need(int fd, std::uint64_t offset, std::uint64_t length);
 /// preadv2(RWF_NOWAIT); always false on macOS.
 bool in_cache(int fd, std::uint64_t offset);
 void advise_done(int fd, std::uint64_t offset, std::uint64_t length);

@@ -352,6 +352,8 @@ void describe_volume(const std::string& dir, VolumeFacts& facts) {
 bool in_cache(int, std::uint64_t) { return false; }  // only a mapping could tell
 
 void advise_sequential(int fd) { ::fcntl(fd, F_RDAHEAD, 1); }
+
+void will_need(int, std::uint64_t, std::uint64_t) {}  // F_RDADVISE waits on some volumes; F_RDAHEAD alone keeps these disks busy
 Status allocate(int fd, std::uint64_t size, const std::string& path) {
   fstore_t store{};
   store.fst_flags = F_ALLOCATEALL;

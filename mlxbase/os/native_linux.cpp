@@ -166,11 +166,11 @@ Result<DedupeOutcome> dedupe_range(int source, std::uint64_t source_offset, int 
   range->info[0].dest_fd = target;
   range->info[0].dest_offset = target_offset;
   // The kernel compares page by page and waits for each that is not in memory, many times slower than the disk. So both files are asked
-  // for beforehand, this range and the next, in steps since one call brings no more than the device's read-ahead (128 KiB by default).
-  constexpr std::uint64_t kReadAhead = 128U << 10U;
-  for (std::uint64_t done = 0; done < 2 * range->src_length; done += kReadAhead) {
-    ::posix_fadvise(source, static_cast<off_t>(source_offset + done), kReadAhead, POSIX_FADV_WILLNEED);
-    ::posix_fadvise(target, static_cast<off_t>(target_offset + done), kReadAhead, POSIX_FADV_WILLNEED);
+  // for beforehand, this range and the next.
+  constexpr std::uint64_t kTurn = std::uint64_t{1} << 20U;
+  for (std::uint64_t done = 0; done < 2 * range->src_length; done += kTurn) {
+    will_need(source, source_offset + done, kTurn);
+    will_need(target, target_offset + done, kTurn);
   }
   while (::ioctl(source, FIDEDUPERANGE, range) != 0) {
     const int saved = errno;
@@ -352,6 +352,14 @@ bool in_cache(int fd, std::uint64_t offset) {
 }
 
 void advise_sequential(int fd) { ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
+
+void will_need(int fd, std::uint64_t offset, std::uint64_t length) {
+  constexpr std::uint64_t kStep = 128U << 10U;  // one call brings no more than the device's read-ahead, 128 KiB by default
+  for (std::uint64_t done = 0; done < length; done += kStep) {
+    ::posix_fadvise(fd, static_cast<off_t>(offset + done), static_cast<off_t>(std::min(kStep, length - done)), POSIX_FADV_WILLNEED);
+  }
+}
+
 Status allocate(int fd, std::uint64_t size, const std::string& path) {
   for (;;) {
     if (::fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return {};

@@ -62,6 +62,7 @@ class PosixFile final : public File {
   PosixFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
   Result<std::size_t> pread(std::uint64_t offset, std::span<std::byte> out) override {
+    if (sequential_) ask_ahead(offset, out.size());
     std::size_t done = 0;
     while (done < out.size()) {
       // macOS refuses reads of INT_MAX bytes and more.
@@ -158,14 +159,33 @@ class PosixFile final : public File {
   }
 
   Status allocate(std::uint64_t size) override { return native::allocate(fd_.get(), size, path_); }
-  void advise_sequential() override { native::advise_sequential(fd_.get()); }
+  void advise_sequential() override {
+    native::advise_sequential(fd_.get());
+    sequential_ = true;
+  }
   void advise_done(std::uint64_t offset, std::uint64_t length) override { native::advise_done(fd_.get(), offset, length); }
   bool in_cache(std::uint64_t offset) override { return native::in_cache(fd_.get(), offset); }
   int descriptor() const override { return fd_.get(); }
 
  private:
+  // The kernel's own read-ahead is a few hundred KiB: a reader that hashes what it read lets a fast disk wait.
+  static constexpr std::uint64_t kAhead = std::uint64_t{2} << 20U;
+
+  /// Has the disk bring what comes after this read, while this read is waited for and worked on.
+  void ask_ahead(std::uint64_t offset, std::uint64_t length) {
+    const std::uint64_t asked = asked_.load(std::memory_order_relaxed);
+    if (asked >= offset + length + kAhead / 2) return;
+    const std::uint64_t begin = std::max(asked, offset);
+    const std::uint64_t end = offset + length + kAhead;
+    asked_.store(end, std::memory_order_relaxed);
+    if (native::in_cache(fd_.get(), end - 1)) return;  // a file that lies in memory costs one call
+    native::will_need(fd_.get(), begin, end - begin);
+  }
+
   Descriptor fd_;
   std::string path_;
+  bool sequential_ = false;
+  std::atomic<std::uint64_t> asked_{0};
 };
 
 class FlockLock final : public Lock {
