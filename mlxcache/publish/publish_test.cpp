@@ -181,17 +181,17 @@ TEST_F(Publish, EveryPathOfAPlanLiesInItsStoreAndSharesBytes) {
 }
 
 TEST_F(Publish, ARefusalOfOneTargetDoesNotStopTheOthers) {
-  build(StoreKind::hf_hub, {{"org/Small-MLX", {{"model.safetensors", weights}, {"config.json", "{}"}}}});
-  const auto source = describe("org/Small-MLX");
+  build(StoreKind::ollama, {{"llama3.2:1b", {{"model.gguf", gguf}}}});
+  const auto source = describe("llama3.2:1b");
   ASSERT_TRUE(source);
   const auto studio = target_of(context(), inventory, StoreKind::lm_studio);
   ASSERT_TRUE(studio);
   catalog::Root foreign{StoreKind::kagglehub, folder / "home/kaggle", "test"};
   const auto plan = make_plan(context(), *source, {Target{foreign, true}, *studio}, {}, true);
   ASSERT_TRUE(plan);
-  ASSERT_EQ(plan->refused.size(), 1U);
+  ASSERT_EQ(plan->refused.size(), 1U) << plan->refused.back().reason;
   EXPECT_EQ(plan->refused[0].kind, StoreKind::kagglehub);
-  EXPECT_EQ(plan->targets.size(), 1U);
+  EXPECT_EQ(plan->targets.size(), 1U) << plan->refused.back().reason;
   EXPECT_EQ(target_of(context(), inventory, StoreKind::kagglehub).error().code, Code::unsupported);
 }
 

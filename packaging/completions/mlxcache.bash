@@ -43,7 +43,7 @@ _mlxcache() {
     command=
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            scan | ls | show | dups | du | dedup | undo | history | recover | verify | doctor | demo | completions | man | help) 
+            scan | ls | show | dups | du | dedup | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | verify | repair | doctor | demo | completions | man | help) 
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -119,11 +119,95 @@ _mlxcache() {
             _mlxcache_dirs
             return
             ;;
+        pull:--to)
+            COMPREPLY=()
+            return
+            ;;
+        pull:--include)
+            COMPREPLY=()
+            return
+            ;;
+        pull:--exclude)
+            COMPREPLY=()
+            return
+            ;;
+        pull:--quant)
+            COMPREPLY=()
+            return
+            ;;
+        pull:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        publish:--to)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        publish:--as)
+            COMPREPLY=()
+            return
+            ;;
+        publish:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        unpublish:--from)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        unpublish:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        rm:--from)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        rm:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        gc:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        gc:--partial-age)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        gc:--trash-age)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        gc:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        prune:--budget)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        prune:--unused)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        prune:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        prune:--root)
+            _mlxcache_dirs
+            return
+            ;;
         verify:--store)
             _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
             return
             ;;
         verify:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        repair:--root)
             _mlxcache_dirs
             return
             ;;
@@ -150,7 +234,15 @@ _mlxcache() {
         du) options+=" --root --store" ;;
         dedup) options+=" --apply --store --model --min-size --method --root" ;;
         history) options+=" --ids" ;;
+        pull) options+=" --to --include --exclude --quant --plan --copy --root" ;;
+        publish) options+=" --to --as --copy --plan --apply --root" ;;
+        unpublish) options+=" --from --apply --now --root" ;;
+        rm) options+=" --from --everywhere --apply --now --root" ;;
+        restore) options+=" --list" ;;
+        gc) options+=" --store --partial-age --trash-age --apply --now --root" ;;
+        prune) options+=" --budget --unused --store --apply --now --root" ;;
         verify) options+=" --deep --store --root" ;;
+        repair) options+=" --apply --root" ;;
         doctor) options+=" --root --store" ;;
         demo) options+=" --at --keep" ;;
     esac
@@ -161,14 +253,22 @@ _mlxcache() {
     fi
 
     case $command in
-        '') _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
+        '') _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
         ls) COMPREPLY=() ;;
         show) _mlxcache_from ls --ids ;;
         undo) _mlxcache_from history --ids ;;
+        pull) COMPREPLY=() ;;
+        publish) _mlxcache_from ls --ids ;;
+        unpublish) _mlxcache_from ls --ids ;;
+        rm) _mlxcache_from ls --ids ;;
+        restore) COMPREPLY=() ;;
+        pin) _mlxcache_from ls --ids ;;
+        unpin) _mlxcache_from ls --ids ;;
         verify) _mlxcache_from ls --ids ;;
+        repair) _mlxcache_from ls --ids ;;
         completions) _mlxcache_words bash zsh fish ;;
-        man) _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
-        help) _mlxcache_words scan ls show dups du dedup undo history recover verify doctor demo completions man help ;;
+        man) _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        help) _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
         *) COMPREPLY=() ;;
     esac
 }

@@ -63,6 +63,55 @@ class JsonOutput(House):
         nothing = self.ask("dedup", "--apply", "--min-size", "1G")
         self.assertIsNone(nothing["transaction"])
 
+    def test_a_round_of_publish_rm_and_restore_keeps_its_schemas(self):
+        plan = self.ask("publish", "gemma:270m", "--to", "lm-studio")
+        self.assertFalse(plan["applied"])
+        self.assertEqual([t["new_bytes"] for t in plan["targets"]], [0])
+        done = self.ask("publish", "gemma:270m", "--to", "lm-studio", "--apply")
+        placed = [c for c in done["changes"] if c["kind"] == "place" and "source" in c]
+        self.assertEqual(len(placed), 1)
+        with open(placed[0]["source"], "rb") as a, open(placed[0]["path"], "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        self.ask("publish", "org/Qwen-MLX", "--to", "ollama", expect=1)
+        shown = self.ask("rm", "gemma:270m")
+        self.assertEqual(shown["leaving"][0]["shared_with"], ["lm-studio: local/gemma"])
+        self.assertLess(shown["bytes_freed"], 100_000)
+        self.ask("pin", "gemma:270m")
+        self.assertEqual(self.ask("rm", "gemma:270m", expect=1)["leaving"], [])
+        self.ask("unpin", "gemma:270m")
+        gone = self.ask("rm", "gemma:270m", "--apply")
+        self.assertNotIn("gemma:270m", [m["id"] for m in self.ask("ls")["models"]])
+        self.assertEqual(self.ask("restore", "--list")["trash"][0]["transaction"], gone["transaction"])
+        self.ask("restore", "gemma:270m")
+        self.assertIn("gemma:270m", [m["id"] for m in self.ask("ls")["models"]])
+        self.ask("unpublish", "local/gemma", "--from", "lm-studio")
+        self.ask("undo", done["transaction"])
+        self.assertNotIn("local/gemma", [m["id"] for m in self.ask("ls")["models"]])
+        self.ask("gc")
+        self.ask("prune", "--budget", "1T")
+        self.ask("prune", "--unused", "0s")
+        self.ask("repair", "org/Qwen-MLX")
+
+    def test_damage_is_mended_from_the_twin_and_nothing_else_is_touched(self):
+        blob = next(p for p in self.home.glob(".cache/huggingface/hub/models--org--Qwen-MLX/blobs/*") if p.stat().st_size > 1_000_000)
+        whole, before = blob.read_bytes(), blob.stat()
+        os.chmod(blob, 0o644)
+        with open(blob, "r+b") as file:
+            file.seek(5_000_000)
+            file.write(b"rot")
+        os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.addCleanup(lambda: blob.write_bytes(whole))
+        others = {p: p.stat().st_ino for p in self.home.rglob("*") if p.is_file() and p.resolve() != blob.resolve()}
+        found = self.ask("repair", "org/Qwen-MLX", expect=1)
+        self.assertEqual([(f["state"], f["damaged_bytes"]) for f in found["files"]], [("mendable", 4096)])
+        mended = self.ask("repair", "org/Qwen-MLX", "--apply")
+        self.assertEqual([f["state"] for f in mended["files"]], ["mended"])
+        self.assertEqual(blob.read_bytes(), whole)
+        self.assertEqual(blob.stat().st_mtime_ns, before.st_mtime_ns)
+        self.assertEqual({p: p.stat().st_ino for p in others}, others)
+        self.ask("undo", mended["transaction"])
+        self.assertNotEqual(blob.read_bytes(), whole)
+
     def test_our_own_change_costs_no_second_reading(self):
         # A file younger than the coarsest clock's tick is not remembered, and a ctime cannot be set: this test has to wait for it.
         time.sleep(2.5)

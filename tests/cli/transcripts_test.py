@@ -30,6 +30,22 @@ SESSION = [
     ("undo_unknown", ["undo", "20200101T000000-0000"]),
     ("history_undone", ["history"]),
     ("recover", ["recover"]),
+    ("publish_plan", ["publish", "gemma:270m", "--to", "lm-studio"]),
+    ("publish_apply", ["publish", "gemma:270m", "--to", "lm-studio", "--apply"]),
+    ("publish_refused", ["publish", "org/Qwen-MLX", "--to", "ollama"]),
+    ("rm_shared", ["rm", "gemma:270m"]),
+    ("rm_which", ["rm", "org/Llama-1B-GGUF"]),
+    ("unpublish_only_bytes", ["unpublish", "org/Qwen-MLX", "--from", "hf-hub"]),
+    ("unpublish_apply", ["unpublish", "local/gemma", "--from", "lm-studio", "--apply"]),
+    ("pin", ["pin", "llama:1b"]),
+    ("rm_pinned", ["rm", "llama:1b"]),
+    ("unpin", ["unpin", "llama:1b"]),
+    ("rm_apply", ["rm", "llama:1b", "--apply"]),
+    ("restore_list", ["restore", "--list"]),
+    ("restore", ["restore", "llama:1b"]),
+    ("gc", ["gc"]),
+    ("prune_nothing", ["prune", "--budget", "1T"]),
+    ("repair_intact", ["repair", "org/Qwen-MLX"]),
 ]
 
 MISTAKES = [
@@ -46,6 +62,11 @@ MISTAKES = [
     ("too_many", ["undo", "a", "b"]),
     ("unknown_model", ["dedup", "--model", "no/such"]),
     ("missing_root", ["scan", "--store", "loose", "--root", "/no/such/folder"]),
+    ("prune_of_nothing", ["prune"]),
+    ("publish_nowhere", ["publish", "gemma:270m"]),
+    ("bad_age", ["prune", "--unused", "long"]),
+    ("unpin_unknown", ["unpin", "no/such"]),
+    ("restore_nothing", ["restore", "no/such"]),
     ("demo_at_taken", ["demo", "--at", "/"]),
 ]
 
