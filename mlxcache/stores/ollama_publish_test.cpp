@@ -269,6 +269,17 @@ TEST(OllamaTemplate, TakesMistralsBlanksFromTheTemplateItself) {
   EXPECT_TRUE(chat_template_of("'[INST]' + m + '[/INST]'", "")->go.contains("[INST]{{ if"));
 }
 
+TEST(OllamaTemplate, ClosesAndLeadsAsTheTemplateDoes) {
+  // Some close the user's turn with the end of text, some only the answer's.
+  EXPECT_TRUE(chat_template_of("{{ '<|user|>\\n' + content + eos_token }}{% x %}<|assistant|>", "</s>")->go.contains("<|user|>\n{{ .Content }}</s>\n"));
+  EXPECT_TRUE(chat_template_of("{{ '<|user|>\\n' + content }}{% x %}{{ eos_token }}<|assistant|>", "</s>")->go.contains("<|user|>\n{{ .Content }}\n"));
+  EXPECT_TRUE(chat_template_of("'[INST]' '[/INST]' eos_token + ' '", "")->go.contains("</s> "));
+  // An answer that was given has a blank before it, the one to come has none.
+  const auto open = chat_template_of("GPT4 Correct User: ", "")->go;
+  EXPECT_TRUE(open.contains("GPT4 Correct Assistant:{{ if not $last }} {{ end }}{{ .Content }}"));
+  EXPECT_TRUE(open.ends_with("GPT4 Correct Assistant:{{ end }}{{ end }}"));
+}
+
 TEST(OllamaTemplate, SaysTheDefaultSystemMessageOnlyWhereItIsALiteral) {
   const auto spoken = chat_template_of("{{ '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}", "");
   EXPECT_TRUE(spoken->go.starts_with("{{ if not .System }}<|im_start|>system\nYou are Qwen.<|im_end|>\n{{ end }}"));
