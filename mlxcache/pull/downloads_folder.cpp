@@ -33,17 +33,16 @@ std::string existing_folder(FileSystem& fs, const std::string& folder) {
   return at;
 }
 
+// The same answer before and after the root is made: a run that was cut short must be found again.
 std::string downloads_folder(const stores::Context& context, const std::string& home, const catalog::Root& root) {
   const auto real = context.fs.real_path(root.path);
   const std::string base = real ? *real : root.path;
-  const std::string nearest = existing_folder(context.fs, base);
-  const std::uint64_t device = device_of(context.fs, nearest);
+  const std::uint64_t device = device_of(context.fs, existing_folder(context.fs, base));
   const std::string own = path::join(home, "downloads");
-  const bool own_fits = device_of(context.fs, existing_folder(context.fs, own)) == device;
-  if (nearest != base) return own_fits ? own : path::join(nearest, kHidden);  // the root is still to be made, and with it what is above
+  if (device_of(context.fs, existing_folder(context.fs, own)) == device) return own;
   const std::string above(path::parent(base));
-  if (device_of(context.fs, above) == device && may_write(context, above)) return path::join(above, kHidden);
-  return own_fits ? own : path::join(base, kHidden);
+  const std::string nearest = existing_folder(context.fs, above);
+  return path::join(device_of(context.fs, nearest) == device && may_write(context, nearest) ? above : base, kHidden);
 }
 
 }  // namespace mlxcache::pull

@@ -5,8 +5,8 @@
 
 namespace mlxcache::pull {
 
-/// Where downloads for a root lie until they are published: on the root's volume, so that they can move in, and where no tool looks. A hidden
-/// sibling of the root; else `downloads` in our own home; else a hidden folder in the root. Makes nothing; the first that is there or could be made.
+/// Where downloads for a root lie until they are published: on the root's volume, so that they can move in, and where no tool looks. `downloads` in
+/// our own home if that is on the volume; else a hidden sibling of the root; else (a mount point, somebody else's folder) one in the root. Makes nothing.
 std::string downloads_folder(const stores::Context& context, const std::string& home, const catalog::Root& root);
 
 /// The nearest folder at or above `path` that is there.

@@ -36,7 +36,7 @@ bool is_claimed(const catalog::Entry& entry, const fetch::RemoteFile& remote) {
 bool is_alike(const catalog::Entry& entry, const fetch::RemoteFile& remote) {
   constexpr std::uint64_t kLarge = 64U << 10U;  // below, sizes meet by chance
   if (entry.claim && (entry.claim->algorithm() == Algorithm::sha256 || entry.claim->algorithm() == Algorithm::git_sha1)) return false;  // says other bytes
-  return (remote.lfs && remote.size >= kLarge) || path::file_name(entry.path) == path::file_name(remote.path);
+  return remote.size >= kLarge || path::file_name(entry.path) == path::file_name(remote.path);
 }
 
 }  // namespace

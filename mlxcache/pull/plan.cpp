@@ -65,8 +65,10 @@ mlxbase::Status ask_targets(const stores::Context& context, Plan& plan) {
 /// How much of it an earlier run left behind: blocks, since the file is as long as the whole from the start.
 std::uint64_t resumable(mlxbase::os::FileSystem& fs, const std::string& folder, const fetch::RemoteFile& remote) {
   const auto& digest = remote.sha256 ? remote.sha256 : remote.git_sha1;
-  const auto stat = digest ? fs.stat(path::join(folder, digest->hex() + ".part")) : Result<mlxbase::os::FileStat>(fail(Code::not_found, ""));
-  return stat ? std::min(stat->allocated_bytes, remote.size) : 0;
+  if (!digest) return 0;
+  if (const auto whole = fs.stat(path::join(folder, digest->hex())); whole && whole->size == remote.size) return remote.size;
+  const auto part = fs.stat(path::join(folder, digest->hex() + ".part"));
+  return part ? std::min(part->allocated_bytes, remote.size) : 0;
 }
 
 }  // namespace

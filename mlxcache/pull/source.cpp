@@ -79,7 +79,7 @@ ModelSource source_before_download(const Plan& plan) {
     file.xet = remote.xet;
     file.lfs = remote.lfs;
     const auto& digest = remote.sha256 ? remote.sha256 : remote.git_sha1;
-    file.path = path::join(plan.downloads_folder, (digest ? digest->hex() : std::string("file")) + ".part");
+    file.path = path::join(plan.downloads_folder, digest ? digest->hex() : std::string("file"));
     out.files.push_back(std::move(file));
   }
   out.format = format_of(out.files);
