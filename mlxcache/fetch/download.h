@@ -1,7 +1,7 @@
 #pragma once
 // Bytes from a server into a file of ours, in parallel ranges, hashed on the way, resumable after Ctrl-C, kill -9 and power loss.
 // State format: docs/formats/download.md. A download lies at `<folder>/<key>.part` with `<key>.state` beside it, where `key` is the digest's
-// hex, so that two names of the same bytes are downloaded once, and a lock file that lets one process at a time work on it.
+// hex, and gets the name `<folder>/<key>` when its digest is confirmed; `<key>.lock` lets one process at a time work on it, and stays.
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,7 +29,9 @@ struct Wanted {
 struct Downloaded {
   std::string path;                        // whole, on disk (synced), its digest confirmed
   mlxbase::Digest sha256;                  // measured on the way, whatever algorithm was wanted
-  std::vector<mlxbase::Digest> pieces;     // SHA-256 of each kPieceBytes piece: the catalog keeps them for repair
+  /// SHA-256 of each kPieceBytes piece: the catalog keeps them for repair. Empty if options.pieces is off, and for a file of several pieces
+  /// that an earlier run had finished but not handed on.
+  std::vector<mlxbase::Digest> pieces;
   std::uint64_t bytes_transferred = 0;     // by this run
 };
 inline constexpr std::uint64_t kPieceBytes = std::uint64_t{8} << 20U;
@@ -39,14 +41,17 @@ struct DownloadOptions {
   std::uint64_t range_bytes = std::uint64_t{32} << 20U;
   mlxbase::net::RetryPolicy retry;
   unsigned hash_threads = 0;               // 0: one a core
+  bool pieces = true;                      // digests of pieces cost a second hash of every byte; without them a damaged piece of an earlier
+                                           // run is found only at the end, and everything is fetched again
 };
 
-/// Called as each file is whole, from the thread that called download(). An error ends the whole download (what is there stays resumable).
+/// Called as each file is whole, from the thread that called download(), still under its lock; it may move the file away. An error ends the
+/// whole download (what is there stays resumable). Of several that want the same digest in the same folder only the first is told.
 using OnFile = std::function<mlxbase::Status(std::size_t index, Downloaded&&)>;
 
 /// Gets all of them, several at a time. One file's failure lets the others finish and is reported after; Errors: the first failure (not_found,
-/// permission, corrupt: the digest differs, naming the range where that is known; changed: another ETag between ranges; out_of_space, io, busy: another
-/// process downloads it), cancelled (resumable).
+/// permission, corrupt: the digest differs, naming the range where that is known; changed: another ETag between ranges, twice; out_of_space, io, busy: the
+/// server asks for more patience than options.retry has), cancelled (resumable). While another process downloads a file, this one waits (progress.item says so).
 mlxbase::Status download(mlxbase::os::FileSystem& fs, mlxbase::net::Client& client, mlxbase::Clock& clock, const std::vector<Wanted>& wanted,
                          const DownloadOptions& options, mlxbase::Progress& progress, const mlxbase::Cancel* cancel, const OnFile& on_file);
 

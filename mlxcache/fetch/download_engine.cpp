@@ -105,7 +105,7 @@ DownloadEngine::DownloadEngine(Setting setting, const std::vector<Wanted>& wante
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!seen.insert(wanted[i].folder + "/" + wanted[i].digest.hex()).second) continue;  // the same bytes: once
     jobs_.push_back(std::make_unique<Job>(*this, wanted[i], i,
-                                          DownloadFile::Tools{.fs = at_.fs, .pool = *pool_, .clock = at_.clock, .post = post, .blocks = blocks_}));
+                                          DownloadFile::Tools{.fs = at_.fs, .pool = *pool_, .clock = at_.clock, .post = post, .blocks = blocks_, .pieces = at_.options.pieces}));
   }
   connections_.resize(std::max(at_.options.connections, 1U));
   for (auto& connection : connections_) {

@@ -181,7 +181,7 @@ Status DownloadFile::do_write(const BlockPtr& block) {
     if (block->offset != piece * kPieceBytes + pieces_[piece].have) return {};  // from before a restart
   }
   TRY(file_->pwrite(block->offset, block->bytes()));
-  if (pieces_.size() > 1) TRY(hash_piece(block, piece));
+  if (pieces_.size() > 1 && tools_.pieces) TRY(hash_piece(block, piece));
   bool idle = false;
   {
     const std::lock_guard lock(mutex_);

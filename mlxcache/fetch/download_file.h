@@ -39,6 +39,7 @@ class DownloadFile {
     mlxbase::Clock& clock;
     std::function<void(std::function<void()>)> post;         // runs it on the network's thread
     Blocks& blocks;
+    bool pieces;                                             // wanted: digests of pieces
   };
   DownloadFile(Tools tools, const Wanted& wanted, Listener& listener);
   DownloadFile(const DownloadFile&) = delete;

@@ -286,10 +286,11 @@ TEST(Download, WrongBytesAreFetchedOnceMoreAndNeverHandedOn) {
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(fs.content(run.files[0].path), big());
 
-  ScriptedServer liar([&](const Asked& request, Peer& peer) {
-    const bool second = request.header("range").value_or("").starts_with(fmt::format("bytes={}-", kPieceBytes));
-    if (second) wrong[kPieceBytes + 6] ^= 1;
-    peer.answer_file(request, wrong, "v");
+  std::atomic<int> lies{0};
+  ScriptedServer liar([&](const Asked& request, Peer& peer) {  // each time otherwise
+    std::string lie = wrong;
+    if (request.header("range").value_or("").starts_with(fmt::format("bytes={}-", kPieceBytes))) lie[kPieceBytes + 6] = static_cast<char>(++lies);
+    peer.answer_file(request, lie, "v");
   });
   Attempt again(fs);
   again.folder = "/elsewhere";
@@ -335,11 +336,12 @@ TEST(Download, AFileThatChangesIsBegunAgainOnceOnly) {
 
 TEST(Download, ACancelledOneGoesOnWhereItWas) {
   std::atomic<std::uint64_t> sent{0};
-  Attempt* current = nullptr;
+  std::atomic<Attempt*> current{nullptr};
   ScriptedServer server([&](const Asked& request, Peer& peer) {
-    if (current != nullptr && request.header("range").value_or("").starts_with(fmt::format("bytes={}-", 2 * kPieceBytes))) {
+    Attempt* const to_cancel = current;
+    if (to_cancel != nullptr && request.header("range").value_or("").starts_with(fmt::format("bytes={}-", 2 * kPieceBytes))) {
       peer.wait_ms(300);
-      current->cancel.request();
+      to_cancel->cancel.request();
       return peer.stall();
     }
     sent += request.header("range") ? kPieceBytes : big().size();
@@ -390,6 +392,33 @@ TEST(Download, DamageToWhatWasHereIsFoundAndMended) {
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(fs.content(run.files[0].path), big());
   EXPECT_EQ(run.files[0].bytes_transferred, big().size() - kPieceBytes) << "the damaged piece and the missing one";
+}
+
+TEST(Download, WithoutPieceDigestsDamageIsFoundAtTheEnd) {
+  const auto serve = [](const Asked& request, Peer& peer) { peer.answer_file(request, big(), "v"); };
+  MemoryFileSystem fs;
+  Attempt run(fs);
+  run.options.pieces = false;
+  {
+    ScriptedServer server([&](const Asked& request, Peer& peer) {
+      if (!request.header("range").value_or("").starts_with(fmt::format("bytes={}-", 2 * kPieceBytes))) return serve(request, peer);
+      peer.wait_ms(300);
+      run.cancel.request();
+      peer.stall();
+    });
+    ASSERT_FALSE(run({run.want(server.url("/"), big())}));
+  }
+  const std::string base = "/downloads/here/" + digest_of(big()).hex();
+  std::string part = fs.content(base + ".part");
+  part[100] ^= 1;
+  fs.put(base + ".part", part);
+  ScriptedServer server(serve);
+  Attempt again(fs);
+  again.options.pieces = false;
+  const auto done = again({again.want(server.url("/"), big())});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(fs.content(base), big());
+  EXPECT_TRUE(again.files[0].pieces.empty());
 }
 
 TEST(Download, ADamagedRecordMeansFromTheBeginning) {
