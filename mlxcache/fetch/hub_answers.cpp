@@ -70,6 +70,7 @@ Result<std::vector<TreeRow>> parse_tree_page(std::string_view text) {
   if (!value.is_array()) return fail(Code::corrupt, "the list of files is no list");
   std::vector<TreeRow> out;
   for (const json::Value& item : value.array()) {
+    if (item["type"].if_string() == nullptr) return broken(item["path"].string(), "it has no type");
     if (item["type"].string() != "file") continue;
     out.push_back(TRY(row_of(item)));
   }

@@ -46,7 +46,7 @@ bool lets_through(const Selection& selection, std::string_view path) {
 
 Result<std::vector<RemoteFile>> select(std::vector<RemoteFile> files, const Selection& selection) {
   if (auto ok = check_patterns(selection); !ok) return fail(std::move(ok).error());
-  if (files.empty()) return fail(Code::invalid, "it has no files");
+  if (files.empty()) return fail(Code::not_found, "the repo has no files");
   std::set<std::string, std::less<>> of_quant;
   if (!selection.quant.empty()) {
     std::vector<std::string> paths;

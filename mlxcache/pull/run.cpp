@@ -66,6 +66,16 @@ class Publishing {
   Status publish(const ModelSource& source, const std::vector<publish::Target>& targets, const publish::Adopted& adopted, bool first_must) {
     if (targets.empty()) return {};
     m_.progress.stage("publishing", 0, false);
+    constexpr int kTries = 4;
+    for (int i = 1;; ++i) {
+      auto done = once(source, targets, adopted, first_must);
+      // Another tool has put the very same file there between our look and our step: looked at again, it is simply there.
+      if (done || done.error().code != Code::changed || i == kTries) return done;
+    }
+  }
+
+ private:
+  Status once(const ModelSource& source, const std::vector<publish::Target>& targets, const publish::Adopted& adopted, bool first_must) {
     auto plan = TRY(publish::make_plan(m_.context, source, targets, adopted, options_.allow_copy));
     const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const auto& r) { return r.kind == targets.front().root.kind; });
     if (first_must && refused) return fail(Code::unsupported, plan.refused.front().reason);
@@ -80,7 +90,6 @@ class Publishing {
     return {};
   }
 
- private:
   /// What was measured while it came stays known under the name where it lies now: the next pull need not read it.
   void remember(const change::Done& done, const ModelSource& source) {
     std::vector<catalog::Measured> known;
