@@ -28,6 +28,7 @@ namespace os = mlxbase::os;
 
 constexpr std::size_t kBatchActions = 64;                           // each keeps up to two descriptors open; macOS gives 256
 constexpr std::uint64_t kBatchBytes = std::uint64_t{64} << 20U;     // more than this and the syncs saved are nothing beside the reading
+constexpr std::uint64_t kInPlaceShare = 4;                          // in place no twins wait for the batch's end: four times as much
 constexpr std::size_t kMaxHoles = 4096;                             // of a sparse file, kept for its undo
 
 class Applier {
@@ -431,7 +432,12 @@ Result<Applied> Applier::run() {
   while (begin < count && !cancelled() && !journal_error_) {
     std::size_t end = begin;
     std::uint64_t bytes = 0;
-    while (end < count && end - begin < kBatchActions && (end == begin || bytes + plan_.actions[end].size <= kBatchBytes)) bytes += plan_.actions[end++].size;
+    for (; end < count && end - begin < kBatchActions; ++end) {
+      const Action& a = plan_.actions[end];
+      const std::uint64_t more = a.method == Method::dedupe ? a.size / kInPlaceShare : a.size;
+      if (end > begin && bytes + more > kBatchBytes) break;
+      bytes += more;
+    }
     run_batch(begin, end);
     locks_.clear();
     restore_folder_times();
