@@ -11,7 +11,7 @@ from hub import Hub, Repo, git_sha1, sha256
 
 SMALL = payloads.safetensors(31, 3_000_000)
 FILES = {"model.safetensors": SMALL, "config.json": b'{"model_type":"llama"}', "README.md": b"# alpha\n", "gguf/alpha-Q4_K_M.gguf": payloads.gguf(32, 200_000)}
-OK, USAGE, FAILED, BUSY, PERMISSION, SPACE, CANCELLED = 0, 2, 4, 5, 6, 7, 9
+OK, USAGE, FAILED, BUSY, PERMISSION, SPACE, CANCELLED = 0, 2, 4, 5, 6, 7, 130
 
 
 class PullCase(Case):

@@ -64,16 +64,17 @@ class Hub:
     """`with Hub() as hub: hub.repos["org/name"] = Repo() …`; the address is hub.url. Two origins: hub.control, and hub.cdn to which
     large files are redirected."""
 
-    def __init__(self, host="127.0.0.1", tls=None, cdn_host="127.0.0.1"):
+    def __init__(self, host="127.0.0.1", tls=None, cdn_host="127.0.0.1", shown=(None, None)):
+        """`shown`: names of the two origins that only a proxy of the test knows (proxies.NAMES)."""
         self.repos = {}
         self.renamed = {}               # old id -> new id
         self.tokens = {}                # token -> ids of gated repos that it may read
         self.page_size = 1000
         self.address_lasts = 3600       # seconds
         self.rate_limit = (4999, 300)   # remaining, seconds to the window's end
-        self.control = Origin("hub", self._control, host, tls)
+        self.control = Origin("hub", self._control, host, tls, shown[0])
         # Another name for the loopback interface: clients that compare only hosts must see another one, as with the real hub.
-        self.cdn = Origin("cdn", self._cdn, cdn_host, tls, shown_host="localhost" if cdn_host == "127.0.0.1" else cdn_host)
+        self.cdn = Origin("cdn", self._cdn, cdn_host, tls, shown[1] or ("localhost" if cdn_host == "127.0.0.1" else cdn_host))
         self._payloads = {}
 
     def __enter__(self):
