@@ -50,6 +50,18 @@ Result<Compared> compare(os::File& a, os::File& b, const mlxbase::Cancel* cancel
   return Compared{true, hasher.finish().to_string()};
 }
 
+Result<std::string> sha256_of(os::File& file) {
+  std::vector<std::byte> block(block_for(TRY(file.stat()).size));
+  Hasher hasher(Algorithm::sha256);
+  file.advise_sequential();
+  for (std::uint64_t at = 0;;) {
+    const std::size_t n = TRY(file.pread(at, block));
+    if (n == 0) return hasher.finish().to_string();
+    hasher.update({block.data(), n});
+    at += n;
+  }
+}
+
 Result<std::vector<os::Extent>> holes_of(os::File& file, std::size_t limit) {
   const auto size = TRY(file.stat()).size;
   std::vector<os::Extent> holes;

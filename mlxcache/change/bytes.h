@@ -17,6 +17,9 @@ struct Compared {
 /// Reads both to their ends. Sizes that differ make them unequal. Errors: cancelled, io.
 mlxbase::Result<Compared> compare(mlxbase::os::File& a, mlxbase::os::File& b, const mlxbase::Cancel* cancel, mlxbase::Progress& progress);
 
+/// "sha256:…" of the whole file.
+mlxbase::Result<std::string> sha256_of(mlxbase::os::File& file);
+
 /// The runs of `file` that are holes, at most `limit` of them.
 mlxbase::Result<std::vector<mlxbase::os::Extent>> holes_of(mlxbase::os::File& file, std::size_t limit);
 

@@ -162,10 +162,8 @@ Error Carrier::take_back(Error why) {
 }
 
 void Carrier::drop_folders() {
-  for (const auto& w : works_) {
-    if (!w.intent.staging.empty()) remove_staging_folder(fs_, w.intent.target, w.intent.staging);
-    if (kind_of(w.intent) == Kind::remove || kind_of(w.intent) == Kind::replace) remove_trash_folders(fs_, w.intent.source);
-  }
+  for (const auto& w : works_) remove_own_folders(fs_, w.intent, w.intent.staging, to_sync_);
+  (void)to_sync_.sync(fs_);  // an empty folder of ours at worst
 }
 
 /// The end of the transaction in one write: until it is on the device, recover() would take all of it back.
@@ -180,12 +178,10 @@ void Carrier::settle_and_close() {
     const bool done = !w.failed && !w.left;
     journal::Settled s{.index = w.intent.index, .outcome = done ? journal::Outcome::done : journal::Outcome::rolled_back, .after_id = {}, .after_mtime_ns = 0,
                        .after_size = 0, .digest = w.intent.digest, .reason = w.failed ? w.failed->message : w.left ? "it is not empty" : ""};
-    if (const auto now = fs_.stat(w.intent.target)) {
-      s.after_id = now->id;
-      s.after_mtime_ns = now->mtime_ns;
-      s.after_size = now->size;
-    }
     if (done) {
+      s.after_id = w.after.id;
+      s.after_mtime_ns = w.after.mtime_ns;
+      s.after_size = w.after.size;
       ++actions;
       if (kind_of(w.intent) == Kind::remove) out_.bytes_freed += w.intent.bytes;
     }

@@ -40,7 +40,8 @@ Result<Taken> take_away(os::FileSystem& fs, const std::string& p, const std::str
   if (!now) return Taken::nothing;
   if (!ours(*now)) return Taken::others;
   if (auto moved = fs.rename_new(p, temporary); !moved) {
-    if (moved.error().code == Code::not_found) return Taken::nothing;
+    // Gone meanwhile, or the temporary name's folder is: only the first is an answer.
+    if (moved.error().code == Code::not_found && !TRY(look(fs, p))) return Taken::nothing;
     return fail(moved.error());
   }
   const auto got = fs.stat(temporary);

@@ -68,13 +68,18 @@ Status Places::make_trash_folders(const std::string& trash_name, Folders& to_syn
   return {};
 }
 
-void remove_trash_folders(os::FileSystem& fs, const std::string& trash_name) {
-  const std::string own = folder_of(trash_name);
-  const std::string all = folder_of(own);
-  if (!path::file_name(all).starts_with(kTrash)) return;
-  // Both fail while something is in them, as they should.
-  (void)fs.remove_dir(own);
-  (void)fs.remove_dir(all);
+void remove_own_folders(os::FileSystem& fs, const journal::Intent& intent, const std::string& staging, Folders& to_sync) {
+  // Each fails while something is in it, as it should.
+  const auto remove = [&](const std::string& dir) {
+    if (fs.remove_dir(dir)) to_sync.add_parent_of(dir);
+  };
+  const std::string temporary = folder_of(staging);
+  if (!staging.empty() && path::file_name(temporary).starts_with(".mlxcache-") && !path::is_within(temporary, intent.target)) remove(temporary);
+  const bool has_trash = kind_of(intent) == Kind::remove || kind_of(intent) == Kind::replace;
+  const std::string own = folder_of(intent.source);
+  if (!has_trash || !path::file_name(folder_of(own)).starts_with(kTrash)) return;
+  remove(own);
+  remove(folder_of(own));
 }
 
 }  // namespace mlxcache::change

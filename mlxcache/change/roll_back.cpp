@@ -5,8 +5,7 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
-#include "mlxbase/core/bytes.h"
-#include "mlxbase/format/hasher.h"
+#include "mlxcache/change/bytes.h"
 #include "mlxcache/change/swap.h"
 #include "mlxcache/change/work.h"
 
@@ -22,18 +21,17 @@ namespace os = mlxbase::os;
 namespace {
 
 constexpr std::int64_t kTimeGrain = 2'000'000'000;  // FAT keeps times to two seconds
-constexpr std::uint64_t kMaxText = std::uint64_t{64} << 20U;
 
 bool is_inode(const Seen& s, const os::FileId& id) { return s && same_inode(id, s->id); }
 
-/// Whether a small file of ours still has the text that we gave it.
+/// Whether a file of ours still has the bytes that we gave it.
 bool has_text(os::FileSystem& fs, const journal::Intent& i, const std::string& at) {
   if (i.digest.empty()) return true;
-  const auto text = os::read_small_file(fs, at, kMaxText, os::Follow::no);
-  if (!text) return false;
-  mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
-  hasher.update(mlxbase::as_bytes(*text));
-  return hasher.finish().to_string() == i.digest;
+  const auto file = fs.open_read(at);
+  if (!file) return false;
+  const auto now = (*file)->stat();
+  const auto digest = now && now->size == i.size ? sha256_of(**file) : Result<std::string>(std::string());
+  return digest && *digest == i.digest;
 }
 
 class RollBack {
@@ -99,6 +97,7 @@ Result<Back> RollBack::placed() {
     return Back{true, "the file it was made from is gone: it stays"};
   }
   TRY(drop(i_.staging));  // a rename of which only one half reached the device
+  TRY(make_staging_folder(fs_, root_of(i_), i_.staging));
   to_sync_.add_parent_of(i_.target);
   const auto taken = TRY(take_away(fs_, i_.target, i_.staging, [&](const os::FileStat& s) { return same_inode(staged_->new_id, s.id); }));
   if (taken == Taken::ours) TRY(drop(i_.staging));
@@ -122,6 +121,7 @@ Result<Back> RollBack::adopted() {
   }
   TRY(drop_if(i_.staging, id));
   to_sync_.add_parent_of(i_.target);
+  TRY(make_staging_folder(fs_, root_of(i_), i_.staging));
   const auto taken = TRY(take_away(fs_, i_.target, i_.staging, [&](const os::FileStat& s) { return same_inode(id, s.id); }));
   if (taken == Taken::ours) TRY(drop(i_.staging));
   return Back{};
@@ -133,6 +133,7 @@ Result<Back> RollBack::put_old_text_back(Swap swap) {
   const auto trash = TRY(look(fs_, i_.source));
   if (!is_inode(trash, i_.before.id)) return Back{true, "what it was before is no longer in the trash"};
   if (!target || target->size != i_.size || !has_text(fs_, i_, i_.target)) return Back{true, "its owner has changed it since: it stays"};
+  TRY(make_staging_folder(fs_, root_of(i_), i_.staging));
   TRY(bring(fs_, i_.source, i_.staging));
   swap.old_kind = target->kind;
   swap.old_id = target->id;

@@ -129,10 +129,10 @@ Status Settler::run() {
   if (!to_sync_.sync(fs_)) all_settled_ = false;
   for (const auto& [index, step] : t_.steps) {
     const auto& i = *step.intent;
-    if (!i.staging.empty()) remove_staging_folder(fs_, i.target, i.staging);
-    if (step.undo_intent && !step.undo_intent->staging.empty()) remove_staging_folder(fs_, i.target, step.undo_intent->staging);
-    if (kind_of(i) == Kind::remove || kind_of(i) == Kind::replace) remove_trash_folders(fs_, i.source);
+    remove_own_folders(fs_, i, i.staging, to_sync_);
+    if (step.undo_intent) remove_own_folders(fs_, i, step.undo_intent->staging, to_sync_);
   }
+  (void)to_sync_.sync(fs_);  // an empty folder of ours at worst
   TRY(writer_.sync());
   if (!all_settled_) return {};
   TRY(writer_.append(t_.closing(machinery_.clock.wall_ns(), !was_undo && !t_.was_closed)));

@@ -89,7 +89,8 @@ Status empty_one(const Machinery& machinery, Opened& opened) {
     to_sync.add_parent_of(i->source);
   }
   TRY(to_sync.sync(fs));
-  for (const auto* i : going) remove_trash_folders(fs, i->source);
+  for (const auto* i : going) remove_own_folders(fs, *i, {}, to_sync);
+  (void)to_sync.sync(fs);  // an empty folder of ours at worst
   const bool was_recovered = opened.transaction.closed->state == journal::State::recovered;
   TRY(writer.append(opened.transaction.closing(machinery.clock.wall_ns(), was_recovered)));
   return writer.sync();

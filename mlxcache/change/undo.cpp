@@ -153,9 +153,9 @@ Result<Undone> Undoer::run(const std::string& file, const journal::Contents& con
   locks_.clear();
   for (const auto& [index, step] : t_.steps) {
     const auto& i = *step.intent;
-    if (step.undo_intent && !step.undo_intent->staging.empty()) remove_staging_folder(fs_, i.target, step.undo_intent->staging);
-    if (kind_of(i) == Kind::remove || kind_of(i) == Kind::replace) remove_trash_folders(fs_, i.source);
+    remove_own_folders(fs_, i, step.undo_intent ? step.undo_intent->staging : std::string(), to_sync_);
   }
+  (void)to_sync_.sync(fs_);  // an empty folder of ours at worst
   if (stuck_) {
     (void)journal_->flush();
   } else if (journal_->append(t_.closing(machinery_.clock.wall_ns(), was_recovered))) {

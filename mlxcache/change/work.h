@@ -21,7 +21,7 @@ struct Work {
   std::optional<journal::Staged> staged;
   std::optional<mlxbase::Error> failed;
   bool left = false;                // a folder that is not empty: it stays, and that is no failure
-  std::string digest;
+  mlxbase::os::FileStat after;      // of a new inode, as it was prepared: what undo will compare with
 };
 
 inline Kind kind_of(const journal::Intent& i) { return static_cast<Kind>(i.method); }
@@ -47,8 +47,8 @@ class Places {
   std::string transaction_;
 };
 
-/// Removes the folders of a trash name if they are ours and empty.
-void remove_trash_folders(mlxbase::os::FileSystem& fs, const std::string& trash_name);
+/// Removes the folders of temporary names and of trash names that are ours and empty by now.
+void remove_own_folders(mlxbase::os::FileSystem& fs, const journal::Intent& intent, const std::string& staging, Folders& to_sync);
 
 /// Looks at everything a plan names and makes the intents. Changes nothing. A change that is done already gives none.
 class Preparation {
