@@ -179,6 +179,10 @@ _mlxcache() {
             _mlxcache_words 1d 7d 30d 60d
             return
             ;;
+        gc:--download-age)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
         gc:--root)
             _mlxcache_dirs
             return
@@ -239,7 +243,7 @@ _mlxcache() {
         unpublish) options+=" --from --apply --now --root" ;;
         rm) options+=" --from --everywhere --apply --now --root" ;;
         restore) options+=" --list" ;;
-        gc) options+=" --store --partial-age --trash-age --apply --now --root" ;;
+        gc) options+=" --store --partial-age --trash-age --download-age --apply --now --root" ;;
         prune) options+=" --budget --unused --store --apply --now --root" ;;
         verify) options+=" --deep --store --root" ;;
         repair) options+=" --apply --root" ;;

@@ -84,6 +84,7 @@ complete -c mlxcache -n '__fish_seen_subcommand_from restore' -l list -d 'only s
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l store -x -a 'hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose' -d 'only clean up this kind of store (may be given several times)'
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l partial-age -x -a '1d 7d 30d 60d' -d 'leave partial downloads and orphans alone that are younger (1d if not given)'
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l trash-age -x -a '1d 7d 30d 60d' -d 'empty the trash of what lies there for longer (14d if not given)'
+complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l download-age -x -a '1d 7d 30d 60d' -d 'delete downloads of \'pull\' that were cut short and not taken up for longer (14d if not given)'
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l apply -d 'do what the plan says (without it, nothing is changed)'
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l now -d 'with --apply: empty the trash of this removal at once; it cannot be restored then'
 complete -c mlxcache -n '__fish_seen_subcommand_from gc' -l root -x -a '(__fish_complete_directories)' -d 'also look in this folder (may be given several times)'

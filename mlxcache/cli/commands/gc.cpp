@@ -2,6 +2,7 @@
 
 #include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
+#include "mlxcache/cli/abandoned.h"
 #include "mlxcache/cli/change_text.h"
 #include "mlxcache/cli/commands/commands.h"
 #include "mlxcache/cli/parts.h"
@@ -16,6 +17,7 @@ using mlxbase::Result;
 constexpr std::int64_t kDayNs = std::int64_t{86'400} * 1'000'000'000;
 constexpr std::int64_t kTrashAgeNs = 14 * kDayNs;
 constexpr std::int64_t kPartialAgeNs = kDayNs;
+constexpr std::int64_t kDownloadAgeNs = 14 * kDayNs;  // a pull that was cut short is resumable until then
 
 /// What lies in the trash for longer than was asked for.
 struct Expired {
@@ -39,6 +41,13 @@ void add_trash(json::Value& document, const Expired& expired) {
   document.set("trash", std::move(trash));
 }
 
+void add_downloads(json::Value& document, std::uint64_t number, std::uint64_t bytes) {
+  json::Value downloads{json::Object{}};
+  downloads.set("number", number);
+  downloads.set("bytes_freed", bytes);
+  document.set("downloads", std::move(downloads));
+}
+
 Result<Exit> run(Session& session, const Arguments& arguments) {
   scan::Options options;
   options.extra_roots = arguments.all("--root");
@@ -52,8 +61,13 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   const auto machinery = change_machinery(session);
   const std::int64_t expires = now - arguments.age_ns("--trash-age", kTrashAgeNs);
   const Expired expired = sum(TRY(change::trash(machinery)), expires);
+  std::vector<catalog::Root> roots;
+  for (const catalog::Listing& listing : inventory.listings) roots.push_back(listing.root);
+  const auto abandoned = abandoned_downloads(session, roots, now - arguments.age_ns("--download-age", kDownloadAgeNs));
+  std::uint64_t abandoned_bytes = 0;
+  for (const Abandoned& a : abandoned) abandoned_bytes += a.bytes;
   const bool wants_apply = arguments.flag("--apply");
-  const bool nothing = plan.changes.changes.empty() && expired.names == 0;
+  const bool nothing = plan.changes.changes.empty() && expired.names == 0 && abandoned.empty();
 
   session.print(leaving_text(session, plan));
   if (!plan.leaving.empty() || !plan.refused.empty()) session.say("");
@@ -65,11 +79,16 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
     session.say_wrapped(fmt::format("{} {} that lie there for longer than the trash is kept: frees {} now.", session.style().bold("Emptied:"),
                                     count(expired.names, "name"), format_bytes(expired.bytes)));
   }
+  if (!abandoned.empty()) {
+    session.say_wrapped(fmt::format("{} {} of 'pull' that nobody took up again: frees {} now.", session.style().bold("Deleted:"),
+                                    count(abandoned.size(), "download"), format_bytes(abandoned_bytes)));
+  }
   if (nothing) session.say("Nothing to clean up.");
   warn_of_problems(session, inventory);
   if (!wants_apply) {
     json::Value document = plan_json(plan);
     add_trash(document, expired);
+    add_downloads(document, abandoned.size(), abandoned_bytes);
     session.emit("mlxcache.gc/1", std::move(document));
     if (!nothing) session.note(fmt::format("\nNothing was changed. To do exactly this:\n  mlxcache {} --apply", mlxbase::printable(session.command_line())));
     return Exit::ok;
@@ -78,7 +97,9 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   change::Done done;
   if (!plan.changes.changes.empty()) done = TRY(change::carry_out(machinery, plan.changes));
   Expired emptied;
+  std::uint64_t deleted_bytes = 0;
   if (!session.cancelled()) {
+    deleted_bytes = delete_abandoned(session, abandoned);
     const auto gone = TRY(change::empty_trash(machinery, "", expires));
     emptied = sum(gone, INT64_MAX);
     if (arguments.flag("--now") && !done.transaction.empty()) {
@@ -91,11 +112,12 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   session.progress_done();
   json::Value document = done_json(plan, done, arguments.flag("--now"));
   add_trash(document, emptied);
+  add_downloads(document, abandoned.size(), deleted_bytes);
   session.emit("mlxcache.gc/1", std::move(document));
   for (const change::Skipped& s : done.skipped) session.warn(fmt::format("left alone: {}: {}", session.show_path(s.path), mlxbase::printable(s.reason)));
   if (!nothing) {
     session.say_wrapped(fmt::format("{} {} into the trash, {} emptied; {} freed.", session.style().green("Done:"), count(done.done.size(), "name"),
-                                    count(emptied.names, "name"), format_bytes(emptied.bytes)));
+                                    count(emptied.names, "name"), format_bytes(emptied.bytes + deleted_bytes)));
     if (!done.transaction.empty() && !arguments.flag("--now")) session.note(fmt::format("To take it back: mlxcache restore {}", done.transaction));
   }
   if (session.cancelled()) return Exit::cancelled;
@@ -106,6 +128,7 @@ constexpr Option kOptions[] = {
     {"--store", "NAME", Kind::store, true, "only clean up this kind of store (may be given several times)"},
     {"--partial-age", "AGE", Kind::age, false, "leave partial downloads and orphans alone that are younger (1d if not given)"},
     {"--trash-age", "AGE", Kind::age, false, "empty the trash of what lies there for longer (14d if not given)"},
+    {"--download-age", "AGE", Kind::age, false, "delete downloads of 'pull' that were cut short and not taken up for longer (14d if not given)"},
     kApplyOption,
     kNowOption,
     kRootOption,
@@ -129,7 +152,8 @@ const Command kGc{
     true,
     "Finds what no tool will use again, by each store's own rules: blobs that no manifest or snapshot names, downloads that were abandoned, links that lead "
     "nowhere. A file that merely lies in the wrong place is reported and left: a person may have put it there; so is a link to a disk that may just not be "
-    "mounted. What goes lies in the trash first, and what lies there for longer than 14 days is deleted for good.",
+    "mounted. What goes lies in the trash first, and what lies there for longer than 14 days is deleted for good; so are downloads of 'pull' that were cut "
+    "short and not taken up again for as long.",
     {},
     kOptions,
     kExamples,

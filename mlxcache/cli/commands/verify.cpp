@@ -102,7 +102,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   if (tally[Verdict::unclaimed] > 0 && !wanted.deep) {
     session.note("--deep checks the structure of safetensors and GGUF files for which no store gives a digest.");
   }
-  if (bad > 0) session.note("Downloading a damaged model again with its own tool replaces the damaged file.");
+  if (bad > 0) session.note("'mlxcache repair MODEL' mends a file of which an intact copy is on this machine; else downloading it again with its own tool replaces it.");
   warn_of_problems(session, inventory);
   if (bad > 0) return Exit::found;
   return tally[Verdict::unreadable] > 0 ? Exit::partly : Exit::ok;
