@@ -165,7 +165,7 @@ TEST_F(HubPublication, KeepsPlainFilesWhereClientsMakeNoLinks) {
 
 TEST_F(HubPublication, EqualFilesOfOneModelAreOneBlob) {
   ModelSource from = home.source({{"a/vocab.json", "{}"}, {"b/vocab.json", "{}"}, {"model.safetensors", sample::safetensors_bytes(3, 5000)}}, "org/fresh");
-  publish(from);
+  ASSERT_FALSE(publish(from).names.empty());
   EXPECT_EQ(read_all(home.at(kRepo + "/snapshots/" + read_all(home.at(kRepo + "/refs/main")) + "/b/vocab.json")), "{}");
 }
 
@@ -249,6 +249,24 @@ TEST_F(HubRemoval, DropsItsLineOfASharedPayloadAndTakesItWithTheLast) {
   remove("org/two", kCommit);
   EXPECT_FALSE(home.is_there(payload)) << "stale lines keep nothing alive";
   EXPECT_FALSE(home.is_there(payload + ".refs"));
+}
+
+TEST_F(HubRemoval, KeepsASharedPayloadThatARepoTookUpSinceTheListing) {
+  const std::string bytes = sample::safetensors_bytes(9, 6000);
+  const std::string etag = sha256_of_bytes(bytes).hex();
+  const std::string xet = "ab" + std::string(62, '1');
+  home.put(kHub + "/blobs/.huggingface-shared-blobs", "1\n");
+  home.put(kHub + "/blobs/ab/" + xet, bytes);
+  home.link(kRepo + "/blobs/" + etag, "../../blobs/ab/" + xet);
+  home.link(kRepo + "/snapshots/" + std::string(kCommit) + "/model.safetensors", "../../blobs/" + etag);
+  const Listing listing = list();
+  home.link(kHub + "/models--org--new/blobs/" + etag, "../../blobs/ab/" + xet);
+  home.put(kHub + "/blobs/ab/" + xet + ".refs", "models--org--fresh/blobs/" + etag + "\nmodels--org--new/blobs/" + etag + "\n");
+  auto removal = adapter_of(StoreKind::hf_hub).remove(home.context(), listing, 0);
+  ASSERT_TRUE(removal) << removal.error().message;
+  home.carry_out(*removal);
+  EXPECT_TRUE(home.is_there(kHub + "/blobs/ab/" + xet));
+  EXPECT_EQ(read_all(home.at(kHub + "/blobs/ab/" + xet + ".refs")), "models--org--new/blobs/" + etag + "\n");
 }
 
 TEST_F(HubRemoval, KeepsASharedPayloadWhoseReferrersCannotBeRead) {
