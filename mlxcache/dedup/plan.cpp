@@ -207,9 +207,10 @@ std::optional<std::string> Planner::why_not(const Copy& copy, const Copy& source
       if (copy.keeps_mtime && inventory_.inodes[source.inode].stat.mtime_ns > inode.stat.mtime_ns) {
         return "its tool compares modification times, and a hard link would carry a later one";
       }
-      // Ollama sets the times of its layers, which only their owner may do.
-      const bool in_ollama = std::any_of(copy.roots.begin(), copy.roots.end(), [](const auto* root) { return root->kind == catalog::StoreKind::ollama; });
-      if (in_ollama && inventory_.inodes[source.inode].stat.uid != inode.stat.uid) return "no hard link: Ollama needs to own its files, and its twin has another owner";
+      const auto owner = std::find_if(copy.roots.begin(), copy.roots.end(), [](const auto* root) { return stores::adapter_of(root->kind).must_own_files; });
+      if (owner != copy.roots.end() && inventory_.inodes[source.inode].stat.uid != inode.stat.uid) {
+        return fmt::format("no hard link: {} needs to own its files, and its twin has another owner", stores::adapter_of((*owner)->kind).title);
+      }
       break;
     }
     case Method::symlink:

@@ -22,7 +22,7 @@ constexpr Adapter kAdapters[] = {
      &hf_xet::list, &hf_xet::staging, &hf_xet::locks, nullptr, nullptr, nullptr},
     {StoreKind::ollama, "ollama", "Ollama", catalog::kAnyLink, false, false,
      "The server deletes blobs that no manifest refers to when it starts; another owner than the server's user rules out hard links.",
-     &ollama::discover, &ollama::list, &ollama::staging, &ollama::locks, &ollama::default_root, &ollama::publish, &ollama::remove},
+     &ollama::discover, &ollama::list, &ollama::staging, &ollama::locks, &ollama::default_root, &ollama::publish, &ollama::remove, true},
     {StoreKind::lm_studio, "lm-studio", "LM Studio", catalog::kAnyLink, false, false,
      "A symlink dangles when the other tool deletes the model, and LM Studio then lists a broken one.", &lm_studio::discover,
      &lm_studio::list, &lm_studio::staging, &lm_studio::locks, &lm_studio::default_root, &lm_studio::publish, &lm_studio::remove},

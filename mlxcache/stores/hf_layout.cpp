@@ -460,7 +460,12 @@ std::string hub_staging(const Root& root, const std::string& target, std::string
 
 std::vector<LockFile> hub_locks(const Root& root, const Entry& entry) {
   const auto parts = cut(path::relative_to(root.path, entry.path), 4);
-  if (parts.size() == 3 && parts[0] == "blobs" && parse_shared_name(parts[1], parts[2])) return {{entry.path + ".lock", 0666}};
+  if (parts.size() == 3 && parts[0] == "blobs") {
+    // A payload's list of referrers is written under the payload's lock, too.
+    constexpr std::string_view kRefs = ".refs";
+    const std::string_view name = parts[2].ends_with(kRefs) ? parts[2].substr(0, parts[2].size() - kRefs.size()) : parts[2];
+    if (parse_shared_name(parts[1], name)) return {{path::join(path::parent(entry.path), std::string(name) + ".lock"), 0666}};
+  }
   if (parts.size() < 3 || !parse_repo_folder(parts[0])) return {};
   std::string etag;
   if (parts[1] == "blobs" && parts.size() == 3) {

@@ -283,6 +283,15 @@ TEST_F(HubRemoval, KeepsASharedPayloadWhoseReferrersCannotBeRead) {
   EXPECT_TRUE(says(removal.kept, "cannot be read"));
 }
 
+TEST_F(HubRemoval, RewritesTheListOfReferrersUnderThePayloadsLock) {
+  Entry refs;
+  const std::string payload = home.at(kHub + "/blobs/ab/ab" + std::string(62, '1'));
+  refs.path = payload + ".refs";
+  const auto locks = adapter_of(StoreKind::hf_hub).locks(root(), refs);
+  ASSERT_EQ(locks.size(), 1U);
+  EXPECT_EQ(locks[0].path, payload + ".lock");
+}
+
 TEST_F(HubRemoval, WaitsForALockThatAClientHolds) {
   const ModelSource from = known();
   publish(from);
