@@ -128,6 +128,11 @@ void Undoer::finish_all() {
       out_.refused.push_back({step->intent->target, finished.error().message});
       continue;
     }
+    if (!note.empty() && !out_.refused.empty()) {
+      // What keeps the folder may be of ours: the next undo looks again.
+      refuse(*step, note);
+      continue;
+    }
     settled(*step, Outcome::undone, {});
     out_.restored.push_back(step->intent->target);
     if (!note.empty()) out_.notes.push_back({step->intent->target, note});

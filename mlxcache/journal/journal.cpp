@@ -49,11 +49,13 @@ Result<std::vector<Summary>> list(os::FileSystem& fs, const std::string& home, s
       if (ends.error().code != Code::not_found) problem(ends.error().message);
       continue;
     }
-    if (ends->begin && ends->closed) {
+    // What was undone is counted in the records only.
+    const bool at_rest = ends->begin && ends->closed && ends->closed->state != State::undone && ends->closed->state != State::partly_undone;
+    if (at_rest) {
       s.started_at_ns = ends->begin->time_ns;
       s.command = ends->begin->command;
       s.state = ends->closed->state;
-      s.actions = ends->closed->actions;
+      s.actions = s.files = ends->closed->actions;
       s.bytes_freed = ends->closed->bytes_freed;
     } else {
       auto contents = read(fs, path);
@@ -67,6 +69,7 @@ Result<std::vector<Summary>> list(os::FileSystem& fs, const std::string& home, s
       s.command = t.begin.command;
       s.state = t.closed ? t.closed->state : State::cut;
       s.actions = as_is.actions;
+      for (const auto& [index, step] : t.steps) s.files += step.done() ? 1 : 0;
       s.bytes_freed = as_is.bytes_freed;
       // A torn tail alone is what a power cut leaves, and no loss.
       for (const auto& d : t.damage) {

@@ -73,12 +73,13 @@ struct Summary {
   std::int64_t started_at_ns = 0;
   std::string command;          // "dedup --apply --store ollama"
   State state{};
-  std::uint64_t actions = 0;    // done
+  std::uint64_t actions = 0;    // done, and not undone
+  std::uint64_t files = 0;      // done, whatever became of them later
   std::uint64_t bytes_freed = 0;
 };
 
 /// All transactions, newest first. A damaged file is listed in `problems` ("path: why") and the rest goes on.
-/// Reads only the first and the last record of those that are closed.
+/// Reads only the first and the last record of those that are closed and were never undone.
 mlxbase::Result<std::vector<Summary>> list(mlxbase::os::FileSystem& fs, const std::string& home, std::vector<std::string>& problems);
 
 /// `<home>/journal` and `<home>/journal/<id>.journal`.

@@ -27,9 +27,10 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
     item.set("command", mlxbase::to_utf8(t.command));
     item.set("state", journal::to_string(t.state));
     item.set("actions", t.actions);
+    item.set("files", t.files);
     item.set("bytes_freed", t.bytes_freed);
     list.push(std::move(item));
-    table.row({mlxbase::printable(t.id), local_time(t.started_at_ns), std::string(journal::to_string(t.state)), mlxbase::format_exact(t.actions),
+    table.row({mlxbase::printable(t.id), local_time(t.started_at_ns), std::string(journal::to_string(t.state)), mlxbase::format_exact(t.files),
                mlxbase::format_bytes(t.bytes_freed), mlxbase::printable(t.command)});
   }
   json::Value document{json::Object{}};
