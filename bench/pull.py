@@ -238,7 +238,7 @@ def run(bench):
         bench.report("pull", "Pulling, side by side", [
             f"All from one server on loopback (bench/server.go, on the same {os.cpu_count()} cores), into {pulls.place} ({filesystem(pulls.place)}), emptied before each run. mlxcache hashes everything "
             "and forces it to the device before it gives it a name; `hf download` and aria2c without a checksum do neither. Processor time of `ollama pull` is its server's and its client's.", "",
-            *lines, f"- mlxcache {measure.version_of(bench.binary, '--version')}", f"- huggingface_hub {measure.version_of(pulls.hf, 'version')}, HF_HUB_DISABLE_XET=1",
+            *lines, f"- mlxcache {measure.version_of(bench.binary, '--version')}", f"- huggingface_hub {measure.version_of(pulls.hf.parent / 'python', '-c', 'import huggingface_hub; print(huggingface_hub.__version__)')}, HF_HUB_DISABLE_XET=1",
             f"- {measure.version_of('aria2c', '--version')}: `-x8 -s8 -k4M -j1` (large), `-j8` (small)", "- Ollama 0.6.6"])
     finally:
         shutil.rmtree(work, ignore_errors=True)

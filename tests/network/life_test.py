@@ -65,13 +65,12 @@ class PullResumes(PullCase):
 
     def test_after_several_kills_only_the_rest_comes(self):
         self.with_large()
-        total = 0
-        for _ in range(3):
-            total += self.cut_short(60 * MIB, signal.SIGKILL)[1]
+        for _ in range(2):
+            self.cut_short(80 * MIB, signal.SIGKILL)  # what there is gets recorded every 64 MiB
         self.hub.heal()
         self.pull()
         self.assert_pulled(self.files)
-        self.assertLess(self.hub.cdn.served_bytes, len(LARGE))
+        self.assertLess(self.hub.cdn.served_bytes, len(LARGE) - 64 * MIB)
 
     def test_another_commit_in_between_keeps_what_is_still_right(self):
         self.with_large()
@@ -224,8 +223,9 @@ class PullGoesThroughProxies(PullCase):
     def test_a_dead_proxy_is_named(self):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            answer = self.pull(expect=FAILED, http_proxy=f"http://127.0.0.1:{probe.getsockname()[1]}", timeout=120)
-        self.assertIn("proxy", answer.said.lower() + "127.0.0.1")
+            port = probe.getsockname()[1]
+            answer = self.pull(expect=FAILED, http_proxy=f"http://127.0.0.1:{port}", timeout=120)
+        self.assertIn(str(port), answer.said)
         self.assert_nothing_visible()
 
 
