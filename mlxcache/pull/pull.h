@@ -73,8 +73,8 @@ struct Watcher {
   std::function<void(const std::string& name)> on_wait;                           // another program downloads this very file
 };
 
-/// Downloads under the stores' locks, then publishes in one transaction (a model of a registry: one for Ollama, one for the other tools). What was
-/// downloaded before a failure stays resumable. Errors: as fetch::download and change::carry_out; out_of_space before anything is asked for.
+/// Downloads under the stores' locks, then publishes: first into the id's own store, which takes the downloads in, then into the other tools, which
+/// share from there (two transactions; one where nothing was downloaded). What was downloaded before a failure stays resumable. Errors: as fetch::download and change::carry_out; out_of_space before anything is asked for.
 mlxbase::Result<Pulled> run(const change::Machinery& machinery, catalog::Catalog& catalog, mlxbase::net::Client& client, Plan plan, const Options& options,
                             const Watcher& watcher = {});
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "mlxbase/core/log.h"
 #include "mlxbase/core/path.h"
@@ -60,25 +61,33 @@ bool is_there(mlxbase::os::FileSystem& fs, const Change& change) {
 
 class Publishing {
  public:
-  Publishing(const change::Machinery& machinery, catalog::Catalog& catalog, const Options& options, Pulled& out)
-      : m_(machinery), catalog_(catalog), options_(options), out_(out) {}
+  Publishing(const change::Machinery& machinery, catalog::Catalog& catalog, mlxbase::net::Client& client, const Options& options, Pulled& out)
+      : m_(machinery), catalog_(catalog), client_(client), options_(options), out_(out) {}
 
   Status publish(const ModelSource& source, const std::vector<publish::Target>& targets, const publish::Adopted& adopted, bool first_must) {
     if (targets.empty()) return {};
     m_.progress.stage("publishing", 0, false);
-    constexpr int kTries = 4;
-    for (int i = 1;; ++i) {
+    constexpr int kTries = 4, kWaits = 240;
+    for (int tries = 1, waits = 0;;) {
       auto done = once(source, targets, adopted, first_must);
-      // Another tool has put the very same file there between our look and our step: looked at again, it is simply there.
-      if (done || done.error().code != Code::changed || i == kTries) return done;
+      if (done) return done;
+      if (done.error().code == Code::changed && tries++ < kTries) continue;  // somebody put the very same file there between our look and our step
+      if (done.error().code != Code::busy || waits++ == kWaits) return done;
+      TRY(pause());  // a tool is at this very file, or another mlxcache at the stores: what was downloaded is worth the wait
     }
   }
+
+  /// Where a download was to move, by where it lay.
+  const std::map<std::string, std::string>& moved() const { return moved_; }
 
  private:
   Status once(const ModelSource& source, const std::vector<publish::Target>& targets, const publish::Adopted& adopted, bool first_must) {
     auto plan = TRY(publish::make_plan(m_.context, source, targets, adopted, options_.allow_copy));
     const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const auto& r) { return r.kind == targets.front().root.kind; });
     if (first_must && refused) return fail(Code::unsupported, plan.refused.front().reason);
+    for (const Change& change : plan.changes.changes) {
+      if (!change.ways.empty() && change.ways.front() == How::adopt) moved_.emplace(change.source, change.path);
+    }
     std::erase_if(plan.changes.changes, [&](const Change& change) { return is_there(m_.context.fs, change); });
     if (!plan.changes.changes.empty()) {
       auto done = TRY(change::carry_out(m_, plan.changes));
@@ -87,6 +96,16 @@ class Publishing {
     }
     std::move(plan.targets.begin(), plan.targets.end(), std::back_inserter(out_.visible));
     std::move(plan.refused.begin(), plan.refused.end(), std::back_inserter(out_.refused));
+    return {};
+  }
+
+  Status pause() {
+    constexpr std::uint32_t kPauseMs = 500;
+    const std::int64_t end = m_.clock.steady_ns() + std::int64_t{kPauseMs} * 1'000'000;
+    while (m_.clock.steady_ns() < end) {
+      if (m_.cancel != nullptr && m_.cancel->requested()) return fail(Code::cancelled, "cancelled");
+      TRY(client_.poll(100));
+    }
     return {};
   }
 
@@ -113,22 +132,20 @@ class Publishing {
 
   const change::Machinery& m_;
   catalog::Catalog& catalog_;
+  mlxbase::net::Client& client_;
   const Options& options_;
   Pulled& out_;
+  std::map<std::string, std::string> moved_;
 };
 
 /// Once a first target has taken the downloads in, others share from there.
-void follow_moves(const stores::Context& context, const Pulled& pulled, ModelSource& source) {
-  for (const change::Done& done : pulled.changes) {
-    for (const Change& change : done.done) {
-      for (stores::SourceFile& file : source.files) {
-        if (file.path != change.source || change.ways.empty() || change.ways.front() != How::adopt) continue;
-        const auto stat = context.fs.stat(change.path);
-        if (!stat) continue;
-        file.path = change.path;
-        file.state = catalog::fingerprint_of(*stat);
-      }
-    }
+void follow_moves(const stores::Context& context, const std::map<std::string, std::string>& moved, ModelSource& source) {
+  for (stores::SourceFile& file : source.files) {
+    const auto at = moved.find(file.path);
+    const auto stat = at == moved.end() ? Result<mlxbase::os::FileStat>(fail(Code::not_found, "")) : context.fs.stat(at->second);
+    if (!stat || stat->kind != mlxbase::os::FileKind::regular) continue;
+    file.path = at->second;
+    file.state = catalog::fingerprint_of(*stat);
   }
 }
 
@@ -156,15 +173,15 @@ Result<Pulled> run(const change::Machinery& machinery, catalog::Catalog& catalog
   for (std::uint32_t i = 0; i < haul.files.size(); ++i) {
     if (haul.files[i].downloaded) adopted.emplace(i, haul.files[i].path);
   }
-  Publishing publishing(machinery, catalog, options, out);
-  if (source.registry_manifest.empty()) {
+  Publishing publishing(machinery, catalog, client, options, out);
+  if (source.registry_manifest.empty() && adopted.empty()) {
     TRY(publishing.publish(source, plan.targets, adopted, true));
   } else {
-    // Ollama keeps layers, the others want files: two descriptions of one model, so two transactions.
+    // The others share what the first has taken in, and of a registry's layers they want files: so they come after.
     TRY(publishing.publish(source, {plan.targets.front()}, adopted, true));
-    follow_moves(context, out, source);
+    follow_moves(context, publishing.moved(), source);
     ModelSource others = source_for_others(source, plan.resolved);
-    if (!others.files.empty()) {
+    if (!source.registry_manifest.empty() && !others.files.empty()) {
       if (auto facts = stores::gguf_facts(context, others.files.front().path)) others.gguf = *std::move(facts);
     }
     TRY(publishing.publish(others, {plan.targets.begin() + 1, plan.targets.end()}, {}, false));
