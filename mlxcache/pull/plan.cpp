@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <set>
 
+#include "mlxbase/core/bytes.h"
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxcache/fetch/download_state.h"
 #include "mlxcache/pull/downloads_folder.h"
 #include "mlxcache/pull/match.h"
 #include "mlxcache/pull/pull.h"
@@ -62,13 +64,17 @@ mlxbase::Status ask_targets(const stores::Context& context, Plan& plan) {
   return {};
 }
 
-/// How much of it an earlier run left behind: blocks, since the file is as long as the whole from the start.
+/// How much of it an earlier run left behind, by the state that it kept.
 std::uint64_t resumable(mlxbase::os::FileSystem& fs, const std::string& folder, const fetch::RemoteFile& remote) {
   const auto& digest = remote.sha256 ? remote.sha256 : remote.git_sha1;
   if (!digest) return 0;
   if (const auto whole = fs.stat(path::join(folder, digest->hex())); whole && whole->size == remote.size) return remote.size;
-  const auto part = fs.stat(path::join(folder, digest->hex() + ".part"));
-  return part ? std::min(part->allocated_bytes, remote.size) : 0;
+  const auto text = mlxbase::os::read_small_file(fs, path::join(folder, digest->hex() + ".state"), fetch::max_state_bytes(remote.size), mlxbase::os::Follow::no);
+  const auto state = text ? fetch::parse_state(mlxbase::as_bytes(*text)) : Result<fetch::DownloadState>(fail(Code::not_found, ""));
+  if (!state || state->size != remote.size || state->digest != *digest) return 0;
+  std::uint64_t have = 0;
+  for (const auto& piece : state->pieces) have += piece.have;
+  return std::min(have, remote.size);
 }
 
 }  // namespace
