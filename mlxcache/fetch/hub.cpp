@@ -1,6 +1,7 @@
 #include "mlxcache/fetch/hub.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
