@@ -40,6 +40,8 @@ class Value {
   bool is_array() const { return std::holds_alternative<Array>(data_); }
   bool is_string() const { return std::holds_alternative<std::string>(data_); }
   bool is_number() const;
+  /// Whether it was written as a whole number: 1 is, 1.0 is not.
+  bool is_integer() const { return std::holds_alternative<std::int64_t>(data_) || std::holds_alternative<std::uint64_t>(data_); }
 
   /// The member, or a null value if this is no object or has none of that name: `v["a"]["b"].string()` never fails.
   const Value& operator[](std::string_view name) const;
