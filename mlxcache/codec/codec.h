@@ -61,7 +61,7 @@ inline constexpr std::uint64_t kPlainOverhead = 32;
 inline constexpr std::uint64_t kBlockBytes = 256 * 1024;
 
 /// Codes a tensor the cheapest way: plain, alone, or (with a base) as the difference from it.
-///   tensor   its bytes; at most 2^48
+///   tensor   its bytes; at most 2^40
 ///   layout   of `tensor`; `bytes` lets the codec look for floats itself (detect)
 ///   base     bytes of a known tensor, best one with the same shape; empty: none. Of another length is allowed: row i is coded
 ///            against row i while there is one (a resized embedding), so both must have the same columns
@@ -76,6 +76,7 @@ enum class BlockKind : std::uint8_t { plain, coded, copy };
 struct Block {
   BlockKind kind{};           // copy: equal to the base's bytes at the same place, nothing stored
   std::uint64_t at = 0;       // in the coded bytes
+  std::uint32_t checksum = 0; // of the coded bytes
   std::uint64_t bytes = 0;    // coded; kBlockBytes of the tensor (the last one: the rest)
 };
 struct Info {
@@ -93,8 +94,9 @@ Result<Info> inspect(std::span<const std::byte> coded);
 /// Decodes the whole tensor into `out`.
 ///   base   as it was given to encode(), byte for byte; empty unless kind is delta
 ///   out    exactly Info::size bytes
-/// Errors: corrupt (no bytes of `out` mean anything then), unsupported, invalid (out or base has the wrong size). Damage in
-/// bits that are stored as they were is not noticed: whoever stores coded bytes keeps a checksum of them or of the tensor.
+/// Errors: corrupt (no bytes of `out` mean anything then), unsupported, invalid (out or base has the wrong size). Damage to
+/// coded bytes is noticed by 32-bit checksums; those of a plain tensor have none, and a wrong base of the right size is not noticed at
+/// all: whoever stores coded bytes keeps a strong digest of the tensor.
 Status decode(std::span<const std::byte> coded, std::span<const std::byte> base, std::span<std::byte> out, const Options& options = {});
 
 /// Random access without holding the coded bytes: reads the head once, then only the blocks that a range touches.

@@ -1,0 +1,116 @@
+// x86 with AVX-512 F, BW, DQ, VL and CD, and BMI2.
+#include <immintrin.h>
+
+#include "mlxcache/codec/kernel.h"
+
+namespace mlxcache::codec {
+namespace {
+#include "mlxcache/codec/kernel_loops.h"
+
+struct Words {
+  const std::uint8_t* at;
+
+  __m512i refill(__m512i x) {
+    const __mmask16 low = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kLeastState));
+    const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    at += 2 * static_cast<unsigned>(__builtin_popcount(low));
+    return _mm512_mask_or_epi32(x, low, _mm512_slli_epi32(x, 16), _mm512_maskz_expand_epi32(low, words));
+  }
+};
+
+inline __m512i slots(__m512i x, const std::uint8_t* context) {
+  const __m512i slot = _mm512_and_si512(x, _mm512_set1_epi32(kTableSize - 1));
+  if (context == nullptr) return slot;
+  return _mm512_or_si512(slot, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(context))), kTableBits));
+}
+inline __m512i advance(__m512i x, __m512i entry) {
+  const __m512i frequency = _mm512_and_si512(_mm512_srli_epi32(entry, 8), _mm512_set1_epi32(0xFFF));
+  return _mm512_add_epi32(_mm512_mullo_epi32(frequency, _mm512_srli_epi32(x, kTableBits)), _mm512_srli_epi32(entry, 20));
+}
+
+template <bool kContext>
+std::size_t decode_groups(DecodeState& s, const DecodeEntry* tables, const std::uint8_t* context, std::size_t n, std::uint8_t* symbols) {
+  __m512i x[4];
+  for (int v = 0; v < 4; ++v) x[v] = _mm512_loadu_si512(s.lane + 16 * v);
+  Words words{s.at};
+  std::size_t i = 0;
+  for (; n - i >= kLanes && s.end - words.at >= 128; i += kLanes) {
+    __m512i entry[4];
+    for (int v = 0; v < 4; ++v) entry[v] = _mm512_i32gather_epi32(slots(x[v], kContext ? context + i + 16 * v : nullptr), tables, 4);
+    for (int v = 0; v < 4; ++v) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(symbols + i + 16 * v), _mm512_cvtepi32_epi8(entry[v]));
+      x[v] = words.refill(advance(x[v], entry[v]));
+    }
+  }
+  for (int v = 0; v < 4; ++v) _mm512_storeu_si512(s.lane + 16 * v, x[v]);
+  s.at = words.at;
+  return i;
+}
+
+void decode_wide(DecodeState& s, const DecodeEntry* tables, const std::uint8_t* context, std::size_t n, std::uint8_t* symbols) {
+  const std::size_t done = context != nullptr ? decode_groups<true>(s, tables, context, n, symbols) : decode_groups<false>(s, tables, context, n, symbols);
+  decode_some(s, tables, context != nullptr ? context + done : nullptr, n - done, symbols + done);
+}
+
+void decode_numbers_wide(DecodeState& s, const DecodeEntry* tables, const std::uint8_t* context, std::size_t n, std::int32_t* numbers) {
+  const __m512i one = _mm512_set1_epi32(1), fused = _mm512_set1_epi32(kFusedBits), step = _mm512_set1_epi32(kStepBits);
+  __m512i x[4];
+  for (int v = 0; v < 4; ++v) x[v] = _mm512_loadu_si512(s.lane + 16 * v);
+  Words words{s.at};
+  std::size_t i = 0;
+  for (; n - i >= kLanes && s.end - words.at >= 4 * 96 + 32; i += kLanes) {
+    __m512i entry[4];
+    for (int v = 0; v < 4; ++v) entry[v] = _mm512_i32gather_epi32(slots(x[v], context != nullptr ? context + i + 16 * v : nullptr), tables, 4);
+    for (int v = 0; v < 4; ++v) {
+      const __m512i symbol = _mm512_and_si512(entry[v], _mm512_set1_epi32(0xFF));
+      const __mmask16 large = _mm512_cmpge_epu32_mask(symbol, _mm512_set1_epi32(16));
+      const __m512i bits = _mm512_mask_srli_epi32(_mm512_min_epu32(symbol, one), large, symbol, 3);
+      __m512i y = advance(x[v], entry[v]);
+      const __m512i now = _mm512_min_epu32(bits, fused);
+      __m512i extra = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), now), y);
+      y = words.refill(_mm512_srlv_epi32(y, now));
+      __m512i left = _mm512_sub_epi32(bits, now);
+      __mmask16 more = _mm512_test_epi32_mask(left, left);
+      for (unsigned done = kFusedBits; more != 0; done += kStepBits) {
+        const __m512i some = _mm512_min_epu32(left, step);
+        const __m512i value = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), some), y);
+        extra = _mm512_or_si512(extra, _mm512_sll_epi32(value, _mm_cvtsi32_si128(static_cast<int>(done))));
+        y = words.refill(_mm512_srlv_epi32(y, some));
+        left = _mm512_sub_epi32(left, some);
+        more = _mm512_test_epi32_mask(left, left);
+      }
+      x[v] = y;
+      const __m512i lead = _mm512_or_si512(_mm512_and_si512(symbol, _mm512_set1_epi32(7)), _mm512_set1_epi32(8));
+      const __m512i size = _mm512_mask_or_epi32(symbol, large, _mm512_sllv_epi32(lead, _mm512_sub_epi32(bits, one)), _mm512_srli_epi32(extra, 1));
+      const __mmask16 negative = _mm512_test_epi32_mask(extra, one);
+      _mm512_storeu_si512(numbers + i + 16 * v, _mm512_mask_sub_epi32(size, negative, _mm512_setzero_si512(), size));
+    }
+  }
+  for (int v = 0; v < 4; ++v) _mm512_storeu_si512(s.lane + 16 * v, x[v]);
+  s.at = words.at;
+  decode_numbers_some(s, tables, context != nullptr ? context + i : nullptr, n - i, numbers + i);
+}
+
+void map16_wide(const std::uint8_t* map, std::size_t n, std::uint8_t* context) {
+  const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(map)));
+  std::size_t i = 0;
+  for (; n - i >= 32; i += 32) {
+    auto* at = reinterpret_cast<__m256i*>(context + i);
+    _mm256_storeu_si256(at, _mm256_shuffle_epi8(table, _mm256_loadu_si256(at)));
+  }
+  map16(map, n - i, context + i);
+}
+
+constexpr Kernels make_wide() {
+  Kernels k = make_kernels();
+  k.decode = decode_wide;
+  k.decode_numbers = decode_numbers_wide;
+  k.map16 = map16_wide;
+  return k;
+}
+constexpr Kernels kKernels = make_wide();
+}  // namespace
+
+const Kernels& avx512_kernels() { return kKernels; }
+
+}  // namespace mlxcache::codec
