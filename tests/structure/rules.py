@@ -67,6 +67,10 @@ def read_arrows(tree):
         room, state = cells[0], cells[2] if len(cells) > 2 else ""
         uses = set()
         for name in filter(None, (n.strip() for n in cells[1].split(","))):
+            face = re.fullmatch(r"(\w+)'s face", name)
+            if face:
+                uses.add(f"{face[1]}/{face[1]}.h")
+                continue
             own, floor = f"{room.split('/')[0]}/{name}", f"mlxbase/{name}"
             target = own if own in known else floor
             if target not in known:
@@ -108,7 +112,7 @@ def layers(tree):
             if not found:
                 continue
             face = re.fullmatch(r"(\w+)/\1\.h", found[1])  # a product's public face: its own tests may hold it to its word
-            if face and face[1] == room.split("/")[0] and TEST_SUFFIX.search(name):
+            if face and (found[1] in allowed or face[1] == room.split("/")[0] and TEST_SUFFIX.search(name)):
                 continue
             target = room_of(found[1])
             if target is None or target.split("/")[0] not in PRODUCTS:

@@ -72,6 +72,12 @@ class Rules(unittest.TestCase):
     def test_arrows_do_not_reach_through_other_rooms(self):
         self.expect(self.includes("mlxcache/sample/a.cpp", '#include "mlxbase/os/f.h"'), "may not use mlxbase/os")
 
+    def test_a_product_may_include_anothers_face_where_the_table_says_so_and_no_more(self):
+        table = ARCHITECTURE + "| mlxdash/collect | core, mlxcache's face | |\n| mlxdash/view | core | |\n"
+        self.assertEqual(self.includes("mlxdash/collect/a.cpp", '#include "mlxcache/mlxcache.h"', architecture=table), [])
+        self.expect(self.includes("mlxdash/collect/a.cpp", '#include "mlxcache/scan/s.h"', architecture=table), "may not use mlxcache/scan")
+        self.expect(self.includes("mlxdash/view/a.cpp", '#include "mlxcache/mlxcache.h"', architecture=table), "mlxcache.h")
+
     def test_an_include_relative_to_its_folder_is_refused(self):
         self.expect(self.includes("mlxcache/scan/a.cpp", '#include "a.h"'), "path from the root")
 

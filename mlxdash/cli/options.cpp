@@ -1,0 +1,134 @@
+#include "mlxdash/cli/options.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "mlxbase/core/printable.h"
+
+namespace mlxdash::cli {
+namespace {
+
+using mlxbase::Code;
+
+constexpr OptionRow kOptions[] = {
+    {"--once", "", "print the state of the machine as text and end"},
+    {"--json", "", "print it as one JSON document and end"},
+    {"--interval", "SECONDS", "how often to look (0.25 to 60; 1 unless told otherwise)"},
+    {"--engine", "URL", "a server to ask besides those that are found; may be repeated"},
+    {"--no-find", "", "ask only the servers that --engine names"},
+    {"--ascii", "", "draw with letters and signs of ASCII alone"},
+    {"--no-color", "", "no colours; so does the variable NO_COLOR"},
+    {"--prometheus", "", "with export: in the text format of Prometheus"},
+    {"--version", "", "print the version"},
+    {"--help", "", "print this"},
+};
+
+constexpr CommandRow kCommands[] = {
+    {"", "watch this machine in the terminal (printed once where there is no terminal)", Command::watch},
+    {"export", "print the values of this moment for other programs: --prometheus", Command::export_values},
+    {"man", "print the manual page", Command::man},
+};
+
+mlxbase::Result<std::uint32_t> interval_of(const std::string& text) {
+  char* end = nullptr;
+  const double seconds = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(seconds >= 0.25 && seconds <= 60)) {
+    return mlxbase::fail(Code::invalid, fmt::format("--interval {}: a number of seconds from 0.25 to 60 is needed", mlxbase::printable(text)));
+  }
+  return static_cast<std::uint32_t>(std::lround(seconds * 1000));
+}
+
+}  // namespace
+
+std::span<const OptionRow> option_rows() { return kOptions; }
+std::span<const CommandRow> command_rows() { return kCommands; }
+
+mlxbase::Result<Options> parse(std::span<const std::string> words) {
+  Options options;
+  bool command_seen = false;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string name = words[i];
+    if (!name.starts_with('-')) {
+      bool known = false;
+      for (const CommandRow& row : kCommands) {
+        if (row.name != name || command_seen) continue;
+        options.command = row.command;
+        known = command_seen = true;
+      }
+      if (!known) return mlxbase::fail(Code::invalid, fmt::format("unknown command '{}'; mlxdash --help lists them", mlxbase::printable(name)));
+      continue;
+    }
+    std::string value;
+    bool has_value = false;
+    if (const auto equals = name.find('='); equals != std::string::npos) {
+      value = name.substr(equals + 1);
+      name.erase(equals);
+      has_value = true;
+    }
+    const OptionRow* row = nullptr;
+    for (const OptionRow& r : kOptions) {
+      if (r.name == name) row = &r;
+    }
+    if (row == nullptr) return mlxbase::fail(Code::invalid, fmt::format("unknown option '{}'; mlxdash --help lists them", mlxbase::printable(name)));
+    if (row->value.empty() == has_value) {
+      if (has_value) return mlxbase::fail(Code::invalid, fmt::format("{} takes no value", name));
+      if (i + 1 >= words.size()) return mlxbase::fail(Code::invalid, fmt::format("{} needs a value: {}", name, row->value));
+      value = words[++i];
+    }
+    if (name == "--once") options.once = true;
+    if (name == "--json") options.json = true;
+    if (name == "--prometheus") options.prometheus = true;
+    if (name == "--ascii") options.ascii = true;
+    if (name == "--no-color") options.colour = false;
+    if (name == "--no-find") options.find_engines = false;
+    if (name == "--version") options.version = true;
+    if (name == "--help") options.help = true;
+    if (name == "--engine") options.engines.push_back(value);
+    if (name == "--interval") options.interval_ms = TRY(interval_of(value));
+  }
+  if (options.command == Command::export_values && !options.prometheus && !options.help) {
+    return mlxbase::fail(Code::invalid, "export needs a format: --prometheus");
+  }
+  return options;
+}
+
+std::string help_text() {
+  std::string out = "mlxdash shows this machine, its servers of models and its model stores on one screen. It looks and changes nothing.\n\nUsage:\n";
+  for (const CommandRow& row : kCommands) out += fmt::format("  mlxdash {:<10} {}\n", row.name, row.help);
+  out += "\nOptions:\n";
+  for (const OptionRow& row : kOptions) out += fmt::format("  {:<20} {}\n", fmt::format("{} {}", row.name, row.value), row.help);
+  out += "\nExamples:\n"
+         "  mlxdash                                      watch; q ends, ? explains the keys\n"
+         "  mlxdash --once                               the same as text\n"
+         "  mlxdash --json | jq .engines                 for scripts\n"
+         "  mlxdash --engine http://gpu-box:8000         a server on another machine besides\n"
+         "  mlxdash export --prometheus                  for a text-file collector\n"
+         "\nExit codes:\n  0  done\n  2  the command line makes no sense\n  4  it failed\n";
+  return out;
+}
+
+std::string man_page() {
+  const auto roff = [](std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+      if (c == '-' || c == '\\') out += '\\';
+      out += c;
+    }
+    return out;
+  };
+  std::string out = ".TH MLXDASH 1\n.SH NAME\nmlxdash \\- machine, servers of models and disk on one screen\n.SH SYNOPSIS\n";
+  for (const CommandRow& row : kCommands) out += fmt::format(".B mlxdash {}\n[options]\n.br\n", row.name);
+  out += ".SH DESCRIPTION\nIt looks and changes nothing. Servers are asked read-only calls that neither load a model nor wake one up.\n";
+  for (const CommandRow& row : kCommands) out += fmt::format(".TP\n.B {}\n{}\n", row.name.empty() ? "(no command)" : row.name, roff(row.help));
+  out += ".SH OPTIONS\n";
+  for (const OptionRow& row : kOptions) {
+    out += row.value.empty() ? fmt::format(".TP\n.B {}\n", roff(row.name)) : fmt::format(".TP\n.BI {} \" {}\"\n", roff(row.name), row.value);
+    out += roff(row.help) + "\n";
+  }
+  out += ".SH EXIT STATUS\n0 done; 2 the command line makes no sense; 4 it failed.\n";
+  return out;
+}
+
+}  // namespace mlxdash::cli
