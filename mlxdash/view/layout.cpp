@@ -30,6 +30,28 @@ void stack(Layout& layout, std::span<const PanelId> panels, Rect area, const Sna
   }
 }
 
+bool has_chart(PanelId panel) {
+  return panel == PanelId::cpu || panel == PanelId::memory || panel == PanelId::gpu || panel == PanelId::disks || panel == PanelId::network;
+}
+
+/// Rows that a column has left go to its charts, in equal parts, and where there is none to its last panel: no hole stays.
+void share_rest(std::vector<Placed>& column, int rest) {
+  if (column.empty()) return;
+  int charts = static_cast<int>(std::ranges::count_if(column, [](const Placed& p) { return has_chart(p.panel); }));
+  int moved = 0;
+  for (Placed& p : column) {
+    p.rect.y += moved;
+    int more = 0;
+    if (charts > 0 && has_chart(p.panel)) {
+      more = (rest - moved) / charts--;
+    } else if (charts == 0 && &p == &column.back()) {
+      more = rest - moved;
+    }
+    p.rect.height += more;
+    moved += more;
+  }
+}
+
 /// Side by side in columns of equal width, each panel under the column that is shortest so far.
 void tile(Layout& layout, std::span<const PanelId> panels, Rect area, const Snapshot& snapshot) {
   if (area.height < kLeastRows) {
@@ -53,8 +75,7 @@ void tile(Layout& layout, std::span<const PanelId> panels, Rect area, const Snap
     y += rows;
   }
   for (std::size_t c = 0; c < placed.size(); ++c) {
-    // What is left below goes to the last panel of the column, so that no hole stays.
-    if (!placed[c].empty()) placed[c].back().rect.height += area.height - used[c];
+    share_rest(placed[c], area.height - used[c]);
     layout.panels.insert(layout.panels.end(), placed[c].begin(), placed[c].end());
   }
 }

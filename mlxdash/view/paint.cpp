@@ -7,6 +7,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
 #include "mlxbase/core/width.h"
 
@@ -211,10 +212,13 @@ void paint_volumes(Canvas c, const Scene& scene) {
   const auto& volumes = scene.s.volumes;
   if (!volumes) return missing(c, scene, volumes.error(), {"volumes"});
   int y = 0;
+  std::size_t longest = 0;
+  for (const Volume& v : *volumes) longest = std::max(longest, mlxbase::width_of(mlxbase::printable(v.mount)));
+  const int label = std::min(static_cast<int>(std::min<std::size_t>(longest, 200)), c.width() / 3);
   for (const Volume& v : *volumes) {
     Reading<double> share = Absent::not_supported;
     if (v.total && v.free && *v.total > 0) share = 1 - static_cast<double>(*v.free) / static_cast<double>(*v.total);
-    gauge(c, y++, v.mount, share, fmt::format("{} free of {}", scene.words.bytes(v.free), scene.words.bytes(v.total)), std::min(12, c.width() / 3));
+    gauge(c, y++, v.mount, share, fmt::format("{} free of {}", scene.words.bytes(v.free), scene.words.bytes(v.total)), label);
   }
 }
 
@@ -466,7 +470,7 @@ void paint_footer(Grid& grid, const Layout& layout, const Snapshot& s, const Cho
   std::size_t ill = 0;
   for (const Source& source : s.sources) ill += source.state == SourceState::late ? 1U : 0U;
   if (ill > 0) right = fmt::format("{} sources late ", ill);
-  if (!layout.left_out.empty()) right += fmt::format("{} panels need more room", layout.left_out.size());
+  if (!layout.left_out.empty()) right += fmt::format("{} more with more room", layout.left_out.size());
   const int used = right.empty() ? 0 : c.text_right(c.width(), 0, right, Ink::warn);
   c.text(0, 0, left, Ink::dim, std::max(1, c.width() - used - 1));
 }
