@@ -59,6 +59,7 @@ struct Plan {
 struct Skipped {
   std::string path;
   std::string reason;
+  bool for_now = false;  // somebody is at it: later it may be otherwise
 };
 
 struct Done {

@@ -129,23 +129,4 @@ std::string merges_text(Session& session, const dedup::Plan& plan) {
   return out;
 }
 
-dedup::Plan without_merges(const dedup::Plan& plan) {
-  // All names of an inode or none: an inode that keeps one name frees nothing.
-  std::set<mlxbase::os::FileId> merged;
-  for (const Action& a : plan.actions) {
-    if (!a.merges.empty()) merged.insert(a.target_state.id);
-  }
-  dedup::Plan rest;
-  rest.skipped = plan.skipped;
-  for (const Action& a : plan.actions) {
-    if (merged.contains(a.target_state.id)) {
-      rest.skipped.push_back({a.target, "a hard link would change its permissions, times or owner"});
-    } else {
-      rest.bytes_freed += a.bytes;
-      rest.actions.push_back(a);
-    }
-  }
-  return rest;
-}
-
 }  // namespace mlxcache::cli

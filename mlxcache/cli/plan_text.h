@@ -15,7 +15,5 @@ mlxbase::json::Value actions_json(std::span<const dedup::Action> actions);
 std::string plan_text(Session& session, const dedup::Plan& plan);
 /// What hard links will change besides bytes; empty if nothing.
 std::string merges_text(Session& session, const dedup::Plan& plan);
-/// The plan without files whose metadata would merge.
-dedup::Plan without_merges(const dedup::Plan& plan);
 
 }  // namespace mlxcache::cli

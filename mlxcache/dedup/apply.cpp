@@ -56,8 +56,8 @@ class Applier {
   void settle_batch(const std::vector<Work>& works, std::vector<Prepared>& batch);
   void settled_done(const Work& work, const os::FileId& after, const std::string& digest);
   void done(const Work& work, const os::FileId& after, const std::string& digest);
-  void skip(std::size_t action, std::string reason);
-  void rolled_back(const Work& work, std::string reason, bool stuck);
+  void skip(std::size_t action, std::string reason, bool for_now = false);
+  void rolled_back(const Work& work, std::string reason, bool stuck, bool for_now = false);
   void note_state(const os::FileStat& now, const Fingerprint& planned);
   Fingerprint expected(const Fingerprint& planned) const;
   Status check_unchanged(const os::FileStat& now, const Fingerprint& planned, std::string_view which) const;
@@ -85,7 +85,7 @@ class Applier {
 
 std::string reason_of(const Error& error) { return error.message; }
 
-void Applier::skip(std::size_t action, std::string reason) { out_.skipped.push_back({plan_.actions[action].target, std::move(reason)}); }
+void Applier::skip(std::size_t action, std::string reason, bool for_now) { out_.skipped.push_back({plan_.actions[action].target, std::move(reason), for_now}); }
 
 Fingerprint Applier::expected(const Fingerprint& planned) const {
   const auto it = now_.find(planned.id);
@@ -314,14 +314,14 @@ void Applier::done(const Work& work, const os::FileId& after, const std::string&
   out_.bytes_freed += a.bytes;
 }
 
-void Applier::rolled_back(const Work& work, std::string reason, bool stuck) {
+void Applier::rolled_back(const Work& work, std::string reason, bool stuck, bool for_now) {
   if (stuck) {
     stuck_ = true;
   } else {
     (void)journal_->append(journal::Settled{.index = work.intent.index, .outcome = journal::Outcome::rolled_back, .after_id = work.intent.before.id,
                                             .after_mtime_ns = 0, .after_size = 0, .digest = {}, .reason = reason});
   }
-  skip(work.action, std::move(reason));
+  skip(work.action, std::move(reason), for_now);
 }
 
 void Applier::settle_batch(const std::vector<Work>& works, std::vector<Prepared>& batch) {
@@ -348,7 +348,7 @@ void Applier::run_batch(std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
     auto intent = prepare(i);
     if (!intent) {
-      skip(i, reason_of(intent.error()));
+      skip(i, reason_of(intent.error()), intent.error().code == Code::busy);
       continue;
     }
     if (auto appended = journal_->append(*intent); !appended) {
@@ -373,7 +373,7 @@ void Applier::run_batch(std::size_t begin, std::size_t end) {
     }
     auto prepared = stage(work);
     if (!prepared) {
-      rolled_back(work, reason_of(prepared.error()), false);
+      rolled_back(work, reason_of(prepared.error()), false, prepared.error().code == Code::busy);
     } else if (*prepared) {
       batch.push_back(std::move(**prepared));
     }

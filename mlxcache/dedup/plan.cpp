@@ -85,7 +85,8 @@ mlxbase::Status Planner::check_models() const {
   return {};
 }
 
-bool Planner::selected(catalog::NameRef name, const Entry&) const {
+bool Planner::selected(catalog::NameRef name, const Entry& entry) const {
+  if (options_.only && !options_.only->contains(entry.stat.id)) return false;
   const auto& listing = inventory_.listings[name.store];
   if (!options_.stores.empty() && std::find(options_.stores.begin(), options_.stores.end(), listing.root.kind) == options_.stores.end()) return false;
   if (options_.models.empty()) return true;
@@ -133,6 +134,7 @@ bool Planner::open_and_ask(Copy& copy) {
   if (uid == 0 || inventory_.inodes[copy.inode].stat.uid == uid) {
     if (auto guard = context_.fs.guard_against_writers(**file, path); !guard && guard.error().code == Code::busy) {
       skip(copy, "a program has it open for writing");
+      plan_.skipped.back().for_now = true;
       return false;
     }
   }
@@ -432,6 +434,25 @@ std::string_view to_string(Method method) {
 
 Result<Plan> make_plan(const stores::Context& context, const Inventory& inventory, const PlanOptions& options) {
   return Planner(context, inventory, options).run();
+}
+
+Plan without_merges(const Plan& plan) {
+  // All names of an inode or none: an inode that keeps one name frees nothing.
+  std::set<mlxbase::os::FileId> merged;
+  for (const Action& a : plan.actions) {
+    if (!a.merges.empty()) merged.insert(a.target_state.id);
+  }
+  Plan rest;
+  rest.skipped = plan.skipped;
+  for (const Action& a : plan.actions) {
+    if (merged.contains(a.target_state.id)) {
+      rest.skipped.push_back({a.target, "a hard link would change its permissions, times or owner"});
+    } else {
+      rest.bytes_freed += a.bytes;
+      rest.actions.push_back(a);
+    }
+  }
+  return rest;
 }
 
 }  // namespace mlxcache::dedup

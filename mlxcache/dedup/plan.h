@@ -2,6 +2,7 @@
 // A change to somebody's disk is first a list of values. `dedup` prints this list; `dedup --apply` runs the very same one.
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,10 +54,14 @@ struct PlanOptions {
   MethodChoice method = MethodChoice::automatic;
   std::vector<catalog::StoreKind> stores;  // only change names in these; empty: all
   std::vector<std::string> models;         // only change names of these model ids; empty: all
+  std::optional<std::set<mlxbase::os::FileId>> only;  // only change these inodes
   std::uint64_t min_size = 4096;           // smaller files free no block worth a link
 };
 
 /// Volume facts are asked once a volume (probing where needed). Errors: invalid (no such model), io.
 mlxbase::Result<Plan> make_plan(const stores::Context& context, const catalog::Inventory& inventory, const PlanOptions& options);
+
+/// The plan without files whose metadata would merge.
+Plan without_merges(const Plan& plan);
 
 }  // namespace mlxcache::dedup

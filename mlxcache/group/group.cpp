@@ -95,6 +95,7 @@ class Grouper {
     for (std::uint32_t i = 0; i < inventory_.inodes.size(); ++i) {
       const Inode& inode = inventory_.inodes[i];
       if (inode.stat.size < std::max<std::uint64_t>(options_.min_size, 1)) continue;
+      if (options_.sizes != nullptr && !options_.sizes->contains(inode.stat.size)) continue;
       if (inode.stat.dataless) continue;  // reading it would download it
       bool shareable = false;
       bool moving = false;

@@ -1,5 +1,8 @@
 #pragma once
 // Finds inodes with equal bytes by the cheapest trustworthy means: size, digests known or claimed, samples, full digests.
+#include <cstdint>
+#include <set>
+
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/progress.h"
 #include "mlxbase/os/file_system.h"
@@ -12,6 +15,7 @@ struct Options {
   std::uint64_t min_size = 1;   // smaller inodes are not grouped; empty ones never are
   bool ask_sharing = true;      // ask volumes that can share extents which of them already are
   unsigned workers = 0;         // threads; 0: one a core
+  const std::set<std::uint64_t>* sizes = nullptr;  // only inodes of these sizes; null: of any
   const mlxbase::Cancel* cancel = nullptr;
 };
 

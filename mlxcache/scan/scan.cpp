@@ -49,11 +49,19 @@ Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog
     group::count_totals(inventory);
     return inventory;
   }
-  const group::Options how{.min_size = options.min_size, .ask_sharing = options.ask_sharing, .workers = options.workers, .cancel = context.cancel};
+  TRY(find_duplicates(context, catalog, inventory, options, progress));
+  return inventory;
+}
+
+mlxbase::Status find_duplicates(const stores::Context& context, catalog::Catalog& catalog, Inventory& inventory, const Options& options, mlxbase::Progress& progress) {
+  auto& clock = options.clock != nullptr ? *options.clock : mlxbase::system_clock();
+  const unsigned workers = options.workers != 0 ? options.workers : mlxbase::worker_count();
+  const group::Options how{.min_size = options.min_size, .ask_sharing = options.ask_sharing, .workers = workers, .sizes = options.sizes ? &*options.sizes : nullptr,
+                           .cancel = context.cancel};
   TRY(group::find_groups(context.fs, catalog, inventory, how, clock, progress));
   // Only where something was measured, so that an unchanged rescan writes nothing.
   if (inventory.bytes_read > 0) TRY(catalog.forget_unseen(inventory.scanned_at_ns - kForgetAfterNs));
-  return inventory;
+  return {};
 }
 
 }  // namespace mlxcache::scan

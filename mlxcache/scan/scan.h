@@ -1,5 +1,8 @@
 #pragma once
 // Walks the stores, keeps the catalog true, finds equal files by the cheapest trustworthy means.
+#include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,11 +21,16 @@ struct Options {
   bool find_duplicates = true;                    // false: list only (ls, show)
   bool ask_sharing = true;                        // ask the volume which extents of duplicates are already shared
   unsigned workers = 0;                           // 0: one a core
+  std::optional<std::set<std::uint64_t>> sizes;   // only files of these sizes are grouped
   mlxbase::Clock* clock = nullptr;                // null: the machine's
 };
 
 /// Never fails for one bad store: see Listing::problems. Errors: cancelled; io or corrupt of our own catalog.
 mlxbase::Result<catalog::Inventory> scan(const stores::Context& context, catalog::Catalog& catalog, const Options& options,
                                          mlxbase::Progress& progress);
+
+/// The second half of a scan alone: finds what is equal in an inventory that was only listed (find_duplicates false). Errors: as above.
+mlxbase::Status find_duplicates(const stores::Context& context, catalog::Catalog& catalog, catalog::Inventory& inventory, const Options& options,
+                                mlxbase::Progress& progress);
 
 }  // namespace mlxcache::scan

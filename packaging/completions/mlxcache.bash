@@ -43,7 +43,7 @@ _mlxcache() {
     command=
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            scan | ls | show | dups | du | dedup | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | verify | repair | doctor | demo | completions | man | help) 
+            scan | ls | show | dups | du | status | dedup | watch | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | verify | repair | doctor | demo | completions | man | help) 
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -99,6 +99,10 @@ _mlxcache() {
             _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
             return
             ;;
+        status:--root)
+            _mlxcache_dirs
+            return
+            ;;
         dedup:--store)
             _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
             return
@@ -116,6 +120,38 @@ _mlxcache() {
             return
             ;;
         dedup:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        watch:--quiet-for)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        watch:--since)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        watch:--min-size)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        watch:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        watch:--method)
+            _mlxcache_words auto reflink hardlink symlink
+            return
+            ;;
+        watch:--max-read)
+            COMPREPLY=()
+            return
+            ;;
+        watch:--max-cpu)
+            COMPREPLY=()
+            return
+            ;;
+        watch:--root)
             _mlxcache_dirs
             return
             ;;
@@ -236,7 +272,9 @@ _mlxcache() {
         show) options+=" --root --store" ;;
         dups) options+=" --root --store --min-size" ;;
         du) options+=" --root --store" ;;
+        status) options+=" --root" ;;
         dedup) options+=" --apply --store --model --min-size --method --root" ;;
+        watch) options+=" --once --dry-run --quiet-for --since --min-size --store --method --max-read --max-cpu --only-on-power --install --uninstall --root" ;;
         history) options+=" --ids" ;;
         pull) options+=" --to --include --exclude --quant --plan --copy --root" ;;
         publish) options+=" --to --as --copy --plan --apply --root" ;;
@@ -257,7 +295,7 @@ _mlxcache() {
     fi
 
     case $command in
-        '') _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        '') _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
         ls) COMPREPLY=() ;;
         show) _mlxcache_from ls --ids ;;
         undo) _mlxcache_from history --ids ;;
@@ -271,8 +309,8 @@ _mlxcache() {
         verify) _mlxcache_from ls --ids ;;
         repair) _mlxcache_from ls --ids ;;
         completions) _mlxcache_words bash zsh fish ;;
-        man) _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
-        help) _mlxcache_words scan ls show dups du dedup undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        man) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        help) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
         *) COMPREPLY=() ;;
     esac
 }

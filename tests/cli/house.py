@@ -78,5 +78,6 @@ class House(unittest.TestCase):
         text = text.replace(str(self.home), "<home>").replace(str(self.top), "<top>")
         text = re.sub(r"\b\d{8}T\d{6}-[0-9a-f]{4,}\b", "<transaction>", text)
         text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "<when>", text)
+        text = re.sub(r"took [\d.]+ m?s\b", "took <long>", text)
         text = re.sub(r"on (Linux|Darwin) \S+ \S+", "on <machine>", text)
         return text
