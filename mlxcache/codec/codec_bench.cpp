@@ -1,4 +1,4 @@
-// codec_bench [--threads N] FILE.safetensors [KERNEL]: codes every tensor of a real F32 or BF16 file in the ways that matter, decodes it, compares, and
+// codec_bench [--threads N] FILE.safetensors [KERNEL [CASE]]: codes every tensor of a real F32 or BF16 file in the ways that matter, decodes it, compares, and
 // says what it took in CPU seconds. Fine-tunes are made from the file's own weights, with a seed: gaussian updates of a share of each tensor's deviation.
 #include <fmt/format.h>
 
@@ -183,7 +183,7 @@ int main(int argc, char** argv) {
     at = 3;
   }
   if (at >= argc) {
-    fmt::print(stderr, "usage: codec_bench [--threads N] FILE.safetensors [scalar|avx2|avx512|neon]\n");
+    fmt::print(stderr, "usage: codec_bench [--threads N] FILE.safetensors [best|scalar|avx2|avx512|neon [CASE]]\n");
     return 2;
   }
   const auto tensors = load(argv[at]);
@@ -205,6 +205,8 @@ int main(int argc, char** argv) {
       {"F32 with BF16 twin", Dtype::f32, Dtype::bf16, 0, 1, true},
       {"F32 with F16 twin", Dtype::f32, Dtype::f16, 0, 1, true},
   };
-  for (const Case& c : cases) run(c, tensors, options);
+  for (const Case& c : cases) {
+    if (at + 2 >= argc || c.name.find(argv[at + 2]) != std::string::npos) run(c, tensors, options);
+  }
   return 0;
 }

@@ -21,12 +21,13 @@ using DecodeEntry = std::uint32_t;
 
 /// Of one symbol: how to push it onto a state without dividing.
 struct EncodeEntry {
-  std::uint32_t reciprocal = 0;  // floor(x / frequency) = (x * reciprocal >> 32) + corrections, see tables.cpp
-  std::uint32_t bias = 0;
-  std::uint16_t complement = 0;  // 2^kTableBits - frequency
+  std::uint32_t reciprocal = 0;  // floor(x / frequency) = (x * reciprocal >> 32) >> shift
   std::uint16_t frequency = 0;
-  std::uint32_t shift = 0;
+  std::uint16_t bias = 0;        // the symbol's first slot, and for a frequency of 1 what its reciprocal lacks
+  std::uint16_t complement = 0;  // 2^kTableBits - frequency
+  std::uint16_t shift = 0;
 };
+static_assert(sizeof(EncodeEntry) == 12);  // kernel_avx512.cpp gathers its first two words
 
 struct DecodeState {
   std::uint32_t lane[kLanes];

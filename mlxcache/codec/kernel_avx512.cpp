@@ -101,8 +101,93 @@ void map16_wide(const std::uint8_t* map, std::size_t n, std::uint8_t* context) {
   map16(map, n - i, context + i);
 }
 
+// ---- encoding: the mirror image, vectors and lanes from the last to the first ----
+
+inline void flush(std::uint8_t*& at, __m512i& x, __mmask16 full) {
+  const auto many = static_cast<unsigned>(__builtin_popcount(full));
+  const __m256i words = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, x));
+  at -= 2 * many;
+  _mm256_mask_storeu_epi16(at, static_cast<__mmask16>((1U << many) - 1), words);
+  x = _mm512_mask_srli_epi32(x, full, x, 16);
+}
+
+struct Entries {
+  __m512i reciprocal, frequency, bias;
+};
+inline Entries entries_of(const EncodeEntry* tables, const std::uint8_t* context, __m512i symbol) {
+  __m512i index = symbol;
+  if (context != nullptr) index = _mm512_or_si512(index, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(context))), 8));
+  index = _mm512_add_epi32(index, _mm512_add_epi32(index, index));
+  const auto* words = reinterpret_cast<const int*>(tables);
+  const __m512i both = _mm512_i32gather_epi32(index, words + 1, 4);
+  return {_mm512_i32gather_epi32(index, words, 4), _mm512_and_si512(both, _mm512_set1_epi32(0xFFFF)), _mm512_srli_epi32(both, 16)};
+}
+inline __m512i push(const Entries& e, __m512i x) {
+  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, e.reciprocal), 32);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(e.reciprocal, 32));
+  const __m512i high = _mm512_mask_blend_epi32(0xAAAA, even, odd);
+  // shift: bits of (frequency - 1), less one; 0 for frequencies of 1 and 2
+  const __m512i bits = _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_lzcnt_epi32(_mm512_sub_epi32(e.frequency, _mm512_set1_epi32(1))));
+  const __m512i q = _mm512_srlv_epi32(high, _mm512_max_epi32(bits, _mm512_setzero_si512()));
+  return _mm512_add_epi32(_mm512_add_epi32(x, e.bias), _mm512_mullo_epi32(q, _mm512_sub_epi32(_mm512_set1_epi32(kTableSize), e.frequency)));
+}
+inline __m512i load_bytes(const std::uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+
+void encode_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
+  const std::size_t whole = n / kLanes * kLanes;
+  if (whole < n) encode_all(s, tables, context != nullptr ? context + whole : nullptr, n - whole, symbols + whole);
+  __m512i x[4];
+  for (int v = 0; v < 4; ++v) x[v] = _mm512_loadu_si512(s.lane + 16 * v);
+  std::uint8_t* at = s.at;
+  for (std::size_t i = whole; i > 0;) {
+    i -= kLanes;
+    for (int v = 3; v >= 0; --v) {
+      const Entries e = entries_of(tables, context != nullptr ? context + i + 16 * v : nullptr, load_bytes(symbols + i + 16 * v));
+      flush(at, x[v], _mm512_cmpge_epu32_mask(_mm512_srli_epi32(x[v], 31 - kTableBits), e.frequency));
+      x[v] = push(e, x[v]);
+    }
+  }
+  for (int v = 0; v < 4; ++v) _mm512_storeu_si512(s.lane + 16 * v, x[v]);
+  s.at = at;
+}
+
+void encode_numbers_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols, const std::uint32_t* extra) {
+  const std::size_t whole = n / kLanes * kLanes;
+  if (whole < n) encode_numbers_all(s, tables, context != nullptr ? context + whole : nullptr, n - whole, symbols + whole, extra + whole);
+  const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512(), all = _mm512_set1_epi32(-1);
+  __m512i x[4];
+  for (int v = 0; v < 4; ++v) x[v] = _mm512_loadu_si512(s.lane + 16 * v);
+  std::uint8_t* at = s.at;
+  for (std::size_t i = whole; i > 0;) {
+    i -= kLanes;
+    for (int v = 3; v >= 0; --v) {
+      const __m512i symbol = load_bytes(symbols + i + 16 * v), value = _mm512_loadu_si512(extra + i + 16 * v);
+      const __mmask16 large = _mm512_cmpge_epu32_mask(symbol, _mm512_set1_epi32(16));
+      const __m512i bits = _mm512_mask_srli_epi32(_mm512_min_epu32(symbol, one), large, symbol, 3);
+      __m512i y = x[v];
+      for (int done = kFusedBits + kStepBits; done >= static_cast<int>(kFusedBits); done -= kStepBits) {
+        const __m512i some = _mm512_min_epi32(_mm512_max_epi32(_mm512_sub_epi32(bits, _mm512_set1_epi32(done)), zero), _mm512_set1_epi32(kStepBits));
+        if (_mm512_test_epi32_mask(some, some) == 0) continue;
+        const __m512i over = _mm512_srlv_epi32(y, _mm512_sub_epi32(_mm512_set1_epi32(31), some));
+        flush(at, y, _mm512_test_epi32_mask(over, over));
+        const __m512i mine = _mm512_andnot_si512(_mm512_sllv_epi32(all, some), _mm512_srl_epi32(value, _mm_cvtsi32_si128(done)));
+        y = _mm512_or_si512(_mm512_sllv_epi32(y, some), mine);
+      }
+      const Entries e = entries_of(tables, context != nullptr ? context + i + 16 * v : nullptr, symbol);
+      const __m512i now = _mm512_min_epu32(bits, _mm512_set1_epi32(kFusedBits));
+      flush(at, y, _mm512_cmpge_epu32_mask(_mm512_srlv_epi32(y, _mm512_sub_epi32(_mm512_set1_epi32(31 - kTableBits), now)), e.frequency));
+      y = _mm512_or_si512(_mm512_sllv_epi32(y, now), _mm512_andnot_si512(_mm512_sllv_epi32(all, now), value));
+      x[v] = push(e, y);
+    }
+  }
+  for (int v = 0; v < 4; ++v) _mm512_storeu_si512(s.lane + 16 * v, x[v]);
+  s.at = at;
+}
+
 constexpr Kernels make_wide() {
   Kernels k = make_kernels();
+  k.encode = encode_wide;
+  k.encode_numbers = encode_numbers_wide;
   k.decode = decode_wide;
   k.decode_numbers = decode_numbers_wide;
   k.map16 = map16_wide;

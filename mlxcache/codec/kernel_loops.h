@@ -77,11 +77,13 @@ void decode_numbers_some(DecodeState& s, const DecodeEntry* tables, const std::u
   }
 }
 
-inline void flush(EncodeState& s, std::uint32_t& x, bool full) {
+// `at` is a variable of the caller's: what is written through it could otherwise be the state itself, for all that a compiler knows.
+inline void flush(std::uint8_t*& at, std::uint32_t& x, bool full) {
   const auto word = static_cast<std::uint16_t>(x);
-  __builtin_memcpy(s.at - 2, &word, 2);
-  s.at -= full ? 2 : 0;
-  x = full ? x >> 16 : x;
+  __builtin_memcpy(at - 2, &word, 2);
+  const unsigned words = full ? 1 : 0;  // arithmetic: a jump here is a coin toss
+  at -= 2 * words;
+  x >>= 16 * words;
 }
 
 inline std::uint32_t push(const EncodeEntry& e, std::uint32_t x) {
@@ -89,37 +91,45 @@ inline std::uint32_t push(const EncodeEntry& e, std::uint32_t x) {
   return x + e.bias + q * e.complement;
 }
 
-void encode_all(EncodeState& state, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
-  EncodeState s;
-  __builtin_memcpy(&s, &state, sizeof s);
-  for (std::size_t i = n; i-- > 0;) {
-    std::uint32_t x = s.lane[i % kLanes];
-    const EncodeEntry& e = tables[(context != nullptr ? context[i] * 256U : 0U) + symbols[i]];
-    flush(s, x, x >> (31 - kTableBits) >= e.frequency);
-    s.lane[i % kLanes] = push(e, x);
+template <bool kContext>
+std::uint8_t* encode_from(std::uint8_t* at, std::uint32_t* __restrict lanes, const EncodeEntry* __restrict tables, const std::uint8_t* __restrict context, std::size_t n,
+                          const std::uint8_t* __restrict symbols) {
+  const auto one = [&](std::size_t i, std::uint32_t& lane) {
+    const EncodeEntry& e = tables[(kContext ? context[i] * 256U : 0U) + symbols[i]];
+    std::uint32_t x = lane;
+    flush(at, x, x >> (31 - kTableBits) >= e.frequency);
+    lane = push(e, x);
+  };
+  while (n % kLanes != 0) {
+    --n;
+    one(n, lanes[n % kLanes]);
   }
-  __builtin_memcpy(&state, &s, sizeof s);
+  for (; n > 0; n -= kLanes) {
+    for (unsigned k = kLanes; k-- > 0;) one(n - kLanes + k, lanes[k]);
+  }
+  return at;
+}
+void encode_all(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
+  s.at = context != nullptr ? encode_from<true>(s.at, s.lane, tables, context, n, symbols) : encode_from<false>(s.at, s.lane, tables, context, n, symbols);
 }
 
-void encode_numbers_all(EncodeState& state, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols,
-                        const std::uint32_t* extra) {
-  EncodeState s;
-  __builtin_memcpy(&s, &state, sizeof s);
+void encode_numbers_all(EncodeState& s, const EncodeEntry* __restrict tables, const std::uint8_t* __restrict context, std::size_t n,
+                        const std::uint8_t* __restrict symbols, const std::uint32_t* __restrict extra) {
+  std::uint8_t* at = s.at;
   for (std::size_t group = (n + 15) / 16; group-- > 0;) {
     const std::size_t first = group * 16;
     const unsigned many = n - first < 16 ? static_cast<unsigned>(n - first) : 16U;
-    std::uint32_t* lane = s.lane + first % kLanes;
+    std::uint32_t* __restrict lane = s.lane + first % kLanes;
     unsigned most = 0;
     for (unsigned k = 0; k < many; ++k) most = symbols[first + k] > most ? symbols[first + k] : most;
-    most = extra_bits(most);
+    most = extra_bits(most);  // grows with the symbol
     for (unsigned done = most > kFusedBits + kStepBits ? kFusedBits + kStepBits : kFusedBits; most > kFusedBits; done -= kStepBits) {
       for (unsigned k = many; k-- > 0;) {
         const unsigned bits = extra_bits(symbols[first + k]);
         const unsigned now = bits <= done ? 0 : (bits - done < kStepBits ? bits - done : kStepBits);
-        std::uint32_t& x = lane[k];
-        if (now == 0) continue;
-        flush(s, x, x >> (31 - now) != 0);
-        x = x << now | (extra[first + k] >> done & ((1U << now) - 1));
+        std::uint32_t x = lane[k];
+        flush(at, x, x >> (31 - now) != 0);
+        lane[k] = x << now | (extra[first + k] >> done & ((1U << now) - 1));
       }
       if (done == kFusedBits) break;
     }
@@ -127,12 +137,12 @@ void encode_numbers_all(EncodeState& state, const EncodeEntry* tables, const std
       const unsigned symbol = symbols[first + k], bits = extra_bits(symbol), now = bits < kFusedBits ? bits : kFusedBits;
       const EncodeEntry& e = tables[(context != nullptr ? context[first + k] * 256U : 0U) + symbol];
       std::uint32_t x = lane[k];
-      flush(s, x, x >> (31 - kTableBits - now) >= e.frequency);
+      flush(at, x, x >> (31 - kTableBits - now) >= e.frequency);
       x = x << now | (extra[first + k] & ((1U << now) - 1));
       lane[k] = push(e, x);
     }
   }
-  __builtin_memcpy(&state, &s, sizeof s);
+  s.at = at;
 }
 
 // ---- floats -------------------------------------------------------------------------------------------------------------
@@ -177,30 +187,45 @@ void merge_bf16(const std::uint8_t* symbols, const std::uint8_t* rest, const std
 }
 
 // Exponents 1 to 30 turn in a circle; 0 (zeros, denormals) and 31 (infinities, NaN) stay.
-inline std::int16_t f16_shift(const std::uint8_t* scale, std::size_t i, int base) {
-  const auto shift = static_cast<std::int16_t>(base + (scale != nullptr ? scale[i] >> 1 : 0));
-  return shift > 29 ? std::int16_t{29} : shift;
+template <bool kScaled>
+inline std::int16_t f16_shift(const std::uint8_t* scale, std::size_t i, std::int16_t base) {
+  const auto shift = static_cast<std::int16_t>(base + (kScaled ? scale[i] >> 1 : 0));
+  return static_cast<std::int16_t>(shift > 29 ? 29 : shift);
 }
-void split_f16(const std::uint8_t* in, const std::uint8_t* scale, int base, std::size_t n, std::uint8_t* symbols, std::uint8_t* rest) {
+template <bool kScaled>
+void split_f16_of(const std::uint8_t* __restrict in, const std::uint8_t* __restrict scale, std::int16_t base, std::size_t n, std::uint8_t* __restrict symbols,
+                  std::uint8_t* __restrict rest) {
   for (std::size_t i = 0; i < n; ++i) {
     std::uint16_t u;
     __builtin_memcpy(&u, in + i * 2, 2);
     const auto e = static_cast<std::int16_t>(u >> 10 & 31);
-    auto moved = static_cast<std::int16_t>(e - f16_shift(scale, i, base));
-    moved = static_cast<std::int16_t>(moved < 1 ? moved + 30 : moved);
-    moved = e == 0 || e == 31 ? e : moved;
-    symbols[i] = static_cast<std::uint8_t>(moved << 3 | (u >> 7 & 7));
+    const auto back = static_cast<std::int16_t>(e - f16_shift<kScaled>(scale, i, base));
+    const auto turned = static_cast<std::int16_t>(back + (back >> 15 & 30));
+    const auto moved = static_cast<std::int16_t>(turned + (turned == 0 ? 30 : 0));
+    const auto group = static_cast<std::int16_t>(e == 0 ? 0 : (e == 31 ? 31 : moved));
+    symbols[i] = static_cast<std::uint8_t>(group << 3 | (u >> 7 & 7));
     rest[i] = static_cast<std::uint8_t>((u >> 15) << 7 | (u & 127));
   }
 }
-void merge_f16(const std::uint8_t* symbols, const std::uint8_t* rest, const std::uint8_t* scale, int base, std::size_t n, std::uint16_t* out) {
+void split_f16(const std::uint8_t* in, const std::uint8_t* scale, int base, std::size_t n, std::uint8_t* symbols, std::uint8_t* rest) {
+  const auto from = static_cast<std::int16_t>(base);
+  scale != nullptr ? split_f16_of<true>(in, scale, from, n, symbols, rest) : split_f16_of<false>(in, scale, from, n, symbols, rest);
+}
+template <bool kScaled>
+void merge_f16_of(const std::uint8_t* __restrict symbols, const std::uint8_t* __restrict rest, const std::uint8_t* __restrict scale, std::int16_t base, std::size_t n,
+                  std::uint16_t* __restrict out) {
   for (std::size_t i = 0; i < n; ++i) {
     const auto group = static_cast<std::int16_t>(symbols[i] >> 3);
-    auto e = static_cast<std::int16_t>(group + f16_shift(scale, i, base));
-    e = static_cast<std::int16_t>(e > 30 ? e - 30 : e);
-    e = group == 0 || group == 31 ? group : e;
-    out[i] = static_cast<std::uint16_t>((rest[i] & 128) << 8 | (e & 31) << 10 | (symbols[i] & 7) << 7 | (rest[i] & 127));
+    const auto forth = static_cast<std::int16_t>(group + f16_shift<kScaled>(scale, i, base));
+    const auto turned = static_cast<std::int16_t>(forth - (forth > 30 ? 30 : 0));
+    const auto e = static_cast<std::int16_t>(group == 0 ? 0 : (group == 31 ? 31 : turned));
+    const std::uint16_t symbol = symbols[i], r = rest[i];
+    out[i] = static_cast<std::uint16_t>((r & 128) << 8 | (e & 31) << 10 | (symbol & 7) << 7 | (r & 127));
   }
+}
+void merge_f16(const std::uint8_t* symbols, const std::uint8_t* rest, const std::uint8_t* scale, int base, std::size_t n, std::uint16_t* out) {
+  const auto from = static_cast<std::int16_t>(base);
+  scale != nullptr ? merge_f16_of<true>(symbols, rest, scale, from, n, out) : merge_f16_of<false>(symbols, rest, scale, from, n, out);
 }
 
 void pack6(const std::uint8_t* __restrict in, std::size_t n, std::uint8_t* __restrict out) {
@@ -242,18 +267,20 @@ inline std::uint32_t order16(std::uint32_t u) { return (u & 0x8000U) != 0 ? ~u &
 inline std::uint32_t order32(std::uint32_t u) { return u ^ (static_cast<std::uint32_t>(static_cast<std::int32_t>(u) >> 31) | 0x80000000U); }
 inline std::uint32_t unorder32(std::uint32_t o) { return o ^ (~static_cast<std::uint32_t>(static_cast<std::int32_t>(o) >> 31) | 0x80000000U); }
 
+// Masks instead of conditions, which compilers keep as jumps here.
 inline void symbol_of(std::int32_t number, std::uint8_t& symbol, std::uint32_t& extra) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(number) >> 31;
-  const std::uint32_t size = sign != 0 ? 0U - static_cast<std::uint32_t>(number) : static_cast<std::uint32_t>(number);
+  const auto negative = static_cast<std::uint32_t>(number >> 31);
+  const std::uint32_t size = (static_cast<std::uint32_t>(number) ^ negative) - negative;
   // The leading bit by way of a float; the bit under it is cleared first, so that nothing rounds up to the next power.
   const float f = static_cast<float>(static_cast<std::int32_t>((size & ~(size >> 1)) & 0x7FFFFFFFU));
   std::uint32_t bits;
   __builtin_memcpy(&bits, &f, 4);
-  std::uint32_t lead = (bits >> 23) - 127U;
-  lead = size >> 31 != 0 ? 31U : lead;
-  const std::uint32_t low = size < 16 ? 0U : lead - 3U;
-  symbol = static_cast<std::uint8_t>(size < 16 ? size : ((low + 1) << 3) + (size >> low & 7U));
-  extra = sign | (size & ((1U << low) - 1U)) << 1;
+  const std::uint32_t top = 0U - (size >> 31), small = static_cast<std::uint32_t>(static_cast<std::int32_t>(size - 16U) >> 31) & ~top;
+  const std::uint32_t lead = (((bits >> 23) - 127U) & ~top) | (31U & top);
+  const std::uint32_t low = (lead - 3U) & ~small;
+  const std::uint32_t large = ((low + 1U) << 3) + (size >> low & 7U);
+  symbol = static_cast<std::uint8_t>((size & small) | (large & ~small));
+  extra = (negative & 1U) | (size & ((1U << low) - 1U)) << 1;
 }
 
 void differ16(const std::uint8_t* __restrict in, const std::uint8_t* __restrict base, std::size_t n, std::uint8_t* __restrict symbols, std::uint32_t* __restrict extra) {
@@ -354,8 +381,9 @@ void widen_f16(const std::uint8_t* __restrict in, std::size_t n, std::uint32_t* 
     const float small = static_cast<float>(static_cast<std::int32_t>(h & 1023U)) * 5.9604644775390625e-8F;
     std::uint32_t bits;
     __builtin_memcpy(&bits, &small, 4);
-    const std::uint32_t normal = ((e == 31 ? 255U : e + 112U) << 23) | (h & 1023U) << 13;
-    out[i] = (h & 0x8000U) << 16 | (e == 0 ? bits : normal);
+    const std::uint32_t none = 0U - static_cast<std::uint32_t>(e == 0), special = 0U - static_cast<std::uint32_t>(e == 31);
+    const std::uint32_t normal = ((e + 112U + (special & 112U)) << 23) | (h & 1023U) << 13;
+    out[i] = (h & 0x8000U) << 16 | (bits & none) | (normal & ~none);
   }
 }
 void split_twin(const std::uint8_t* __restrict in, const std::uint32_t* __restrict base, std::uint32_t offset, std::size_t n, std::uint8_t* __restrict high,

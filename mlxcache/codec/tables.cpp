@@ -217,12 +217,12 @@ std::vector<EncodeEntry> encode_entries(std::span<const Frequencies> tables) {
       at->complement = static_cast<std::uint16_t>(kTableSize - f[s]);
       if (f[s] < 2) {
         at->reciprocal = ~0U;
-        at->bias = start + kTableSize - 1;
+        at->bias = static_cast<std::uint16_t>(start + kTableSize - 1);
       } else {
         const auto shift = static_cast<unsigned>(std::bit_width(static_cast<std::uint16_t>(f[s] - 1)));
         at->reciprocal = static_cast<std::uint32_t>(((std::uint64_t{1} << (shift + 31)) + f[s] - 1) / f[s]);
-        at->shift = shift - 1;
-        at->bias = start;
+        at->shift = static_cast<std::uint16_t>(shift - 1);
+        at->bias = static_cast<std::uint16_t>(start);
       }
       start += f[s];
     }
