@@ -88,6 +88,7 @@ Status Statement::bind(int parameter, std::span<const std::byte> blob) {
   const void* data = blob.empty() ? static_cast<const void*>("") : blob.data();
   return check(statement_.get(), sqlite3_bind_blob64(statement_.get(), parameter, data, blob.size(), SQLITE_TRANSIENT));
 }
+Status Statement::bind_number(int parameter, double value) { return check(statement_.get(), sqlite3_bind_double(statement_.get(), parameter, value)); }
 Status Statement::bind_null(int parameter) { return check(statement_.get(), sqlite3_bind_null(statement_.get(), parameter)); }
 
 Result<bool> Statement::step() {

@@ -22,6 +22,7 @@ class Statement {
   Status bind(int parameter, std::int64_t value);
   Status bind(int parameter, std::string_view text);
   Status bind(int parameter, std::span<const std::byte> blob);
+  Status bind_number(int parameter, double value);
   Status bind_null(int parameter);
   /// Goes to the next row; false when there is none left (the statement is then ready to be bound and run again).
   /// Errors: busy, corrupt, out_of_space, permission, io, unsupported (tables are not as the SQL wants them).

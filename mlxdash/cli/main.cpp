@@ -8,12 +8,17 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxdash/cli/export.h"
 #include "mlxdash/cli/options.h"
 #include "mlxdash/collect/board.h"
+#include "mlxdash/history/recorder.h"
+#include "mlxdash/sample/derive.h"
 #include "mlxdash/sample/json.h"
 #include "mlxdash/sample/series.h"
 #include "mlxdash/term/live.h"
@@ -67,10 +72,27 @@ int width_of_output() {
 mlxdash::Snapshot look_once(collect::Board& board) {
   board.start();
   board.wait_settled(2, kOnceMs);
-  return board.snapshot();
+  mlxdash::Snapshot snapshot = board.snapshot();
+  mlxdash::derive(snapshot, nullptr);  // a forecast needs more than one look
+  return snapshot;
+}
+
+int run_export(const cli::Options& options, const mlxbase::os::Environment& environment) {
+  const std::string path = mlxbase::path::join(mlxdash::history::state_home(environment), "history.sqlite");
+  if (!mlxbase::os::real_file_system().stat(path)) {
+    return fail(kFailed, {mlxbase::Code::not_found, "nothing was kept so far: history is written while mlxdash is on a terminal"});
+  }
+  auto history = mlxdash::history::History::open(path);
+  if (!history) return fail(kFailed, history.error());
+  const std::int64_t now = mlxbase::system_clock().wall_ns() / 1'000'000'000;
+  int status = 0;
+  const auto write = [&](const std::string& text) { status = status != 0 ? status : print(text); };
+  const auto done = options.csv ? cli::export_csv(*history, now - options.since_s, now, write) : cli::export_json(*history, now - options.since_s, now, write);
+  return done ? status : fail(kFailed, done.error());
 }
 
 int run(const cli::Options& options, const mlxbase::os::Environment& environment) {
+  if (options.command == cli::Command::export_values && !options.prometheus) return run_export(options, environment);
   collect::Parts parts{.fs = mlxbase::os::real_file_system(), .environment = environment, .clock = mlxbase::system_clock()};
   parts.engine_urls = options.engines;
   parts.find_engines = options.find_engines;
@@ -83,7 +105,15 @@ int run(const cli::Options& options, const mlxbase::os::Environment& environment
     return print(view::report(width_of_output(), look_once(board), none, options.ascii).text());
   }
   const term::Depth depth = options.colour ? term::depth_of(environment) : term::Depth::none;
-  auto done = term::run_live(board, {.interval_ms = options.interval_ms, .ascii = options.ascii, .depth = depth, .on_sample = {}});
+  // Where nothing can be kept (another mlxdash does, or the folder cannot be written), watching goes on all the same.
+  std::unique_ptr<mlxdash::history::Recorder> recorder;
+  if (options.history) {
+    if (auto started = mlxdash::history::Recorder::start(parts.fs, mlxdash::history::state_home(environment))) recorder = std::move(*started);
+  }
+  const auto keep = [&](const mlxdash::Snapshot& snapshot) {
+    if (recorder != nullptr) recorder->add(snapshot);
+  };
+  auto done = term::run_live(board, {.interval_ms = options.interval_ms, .ascii = options.ascii, .depth = depth, .on_sample = keep});
   return done ? 0 : fail(kFailed, done.error());
 }
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "mlxbase/core/printable.h"
+#include "mlxbase/core/units.h"
 
 namespace mlxdash::cli {
 namespace {
@@ -14,20 +15,23 @@ using mlxbase::Code;
 
 constexpr OptionRow kOptions[] = {
     {"--once", "", "print the state of the machine as text and end"},
-    {"--json", "", "print it as one JSON document and end"},
+    {"--json", "", "print it as one JSON document and end; with export: what was kept"},
     {"--interval", "SECONDS", "how often to look (0.25 to 60; 1 unless told otherwise)"},
     {"--engine", "URL", "a server to ask besides those that are found; may be repeated"},
     {"--no-find", "", "ask only the servers that --engine names"},
     {"--ascii", "", "draw with letters and signs of ASCII alone"},
     {"--no-color", "", "no colours; so does the variable NO_COLOR"},
-    {"--prometheus", "", "with export: in the text format of Prometheus"},
+    {"--no-history", "", "keep nothing of what is seen"},
+    {"--prometheus", "", "with export: the values of this moment, in the text format of Prometheus"},
+    {"--csv", "", "with export: what was kept, as lines of time, series, mean, least, greatest"},
+    {"--since", "AGE", "with export: how far back (90s, 30m, 12h, 60d; 1h unless told otherwise)"},
     {"--version", "", "print the version"},
     {"--help", "", "print this"},
 };
 
 constexpr CommandRow kCommands[] = {
     {"", "watch this machine in the terminal (printed once where there is no terminal)", Command::watch},
-    {"export", "print the values of this moment for other programs: --prometheus", Command::export_values},
+    {"export", "print values for other programs: --prometheus, --csv or --json", Command::export_values},
     {"man", "print the manual page", Command::man},
 };
 
@@ -80,6 +84,13 @@ mlxbase::Result<Options> parse(std::span<const std::string> words) {
     if (name == "--once") options.once = true;
     if (name == "--json") options.json = true;
     if (name == "--prometheus") options.prometheus = true;
+    if (name == "--csv") options.csv = true;
+    if (name == "--no-history") options.history = false;
+    if (name == "--since") {
+      const auto age = mlxbase::parse_age(value);
+      if (!age) return mlxbase::fail(Code::invalid, fmt::format("--since {}: an age such as 90s, 30m, 12h or 60d is needed", mlxbase::printable(value)));
+      options.since_s = age->count();
+    }
     if (name == "--ascii") options.ascii = true;
     if (name == "--no-color") options.colour = false;
     if (name == "--no-find") options.find_engines = false;
@@ -88,8 +99,8 @@ mlxbase::Result<Options> parse(std::span<const std::string> words) {
     if (name == "--engine") options.engines.push_back(value);
     if (name == "--interval") options.interval_ms = TRY(interval_of(value));
   }
-  if (options.command == Command::export_values && !options.prometheus && !options.help) {
-    return mlxbase::fail(Code::invalid, "export needs a format: --prometheus");
+  if (options.command == Command::export_values && options.prometheus + options.csv + options.json != 1 && !options.help) {
+    return mlxbase::fail(Code::invalid, "export needs one format: --prometheus, --csv or --json");
   }
   return options;
 }
@@ -105,6 +116,7 @@ std::string help_text() {
          "  mlxdash --json | jq .engines                 for scripts\n"
          "  mlxdash --engine http://gpu-box:8000         a server on another machine besides\n"
          "  mlxdash export --prometheus                  for a text-file collector\n"
+         "  mlxdash export --csv --since 12h             what was kept of the last twelve hours\n"
          "\nExit codes:\n  0  done\n  2  the command line makes no sense\n  4  it failed\n";
   return out;
 }

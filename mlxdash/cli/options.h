@@ -14,7 +14,8 @@ enum class Command : std::uint8_t { watch, export_values, man };
 
 struct Options {
   Command command = Command::watch;
-  bool once = false, json = false, prometheus = false, ascii = false, colour = true, find_engines = true, help = false, version = false;
+  bool once = false, json = false, prometheus = false, ascii = false, colour = true, find_engines = true, history = true, csv = false, help = false, version = false;
+  std::int64_t since_s = 3600;
   std::uint32_t interval_ms = 1000;
   std::vector<std::string> engines;
 };

@@ -98,6 +98,29 @@ TEST_F(EnginesSource, OllamaTellsItsModelsAndNothingItDoesNotKnow) {
   EXPECT_EQ(e.decode.error(), Absent::not_supported) << "it has no metrics: not zero";
 }
 
+TEST_F(EnginesSource, ARecordedOllamaIsReadAsItWas) {
+  const auto recorded = [](const char* name) { return mlxbase::testing::read_all(fixtures() + "/http/ollama/" + name); };
+  FakeEngine fake;
+  for (const char* name : {"version", "ps", "tags"}) fake.set(std::string("/api/") + name, recorded((std::string(name) + ".idle").c_str()));
+  auto engines = asking({fake.url()});
+  const Engine& idle = see(*engines);
+  EXPECT_EQ(idle.kind, "ollama");
+  ASSERT_TRUE(idle.models);
+  EXPECT_TRUE(idle.models->empty());
+  EXPECT_EQ(idle.models_known, 0U);
+  fake.set("/api/ps", recorded("ps.loaded"));
+  fake.set("/api/tags", recorded("tags.loaded"));
+  const Engine& e = see(*engines, 61);
+  ASSERT_EQ(e.models->size(), 1U);
+  const LoadedModel& m = e.models->front();
+  EXPECT_EQ(m.name, "tiny:latest");
+  EXPECT_EQ(m.bytes, 300754944U);
+  EXPECT_EQ(m.gpu_bytes, 0U) << "told as zero: it is on the processor";
+  EXPECT_EQ(m.context.error(), Absent::not_supported) << "not told";
+  EXPECT_EQ(m.expires_in, 0.0) << "its time is over by now";
+  EXPECT_EQ(e.models_known, 1U);
+}
+
 TEST_F(EnginesSource, NothingIsAskedThatCouldCauseWork) {
   FakeEngine fake;
   be_ollama(fake);

@@ -261,6 +261,12 @@ json::Value to_json(const Snapshot& s) {
     i.put("age", source.age);
     i.put("cost", source.cost);
   });
+  m.list("findings", s.findings, [](Members& i, const Finding& f) {
+    i.text("cause", f.cause);
+    i.put("severity", to_string(f.severity));
+    i.text("text", f.text);
+  });
+  m.put("joules_per_token", s.joules_per_token);
   json::Value document = m.take();
   document.set("absent", std::move(absent));
   return document;

@@ -125,6 +125,7 @@ const std::vector<Metric>& metrics() {
       {"mlxdash_cache_duplicate_bytes", gauge, "Of it, copies that could be shared"},
       {"mlxdash_store_bytes", gauge, "Blocks that one tool's store holds"},
       {"mlxdash_store_models", gauge, "Models in one tool's store"},
+      {"mlxdash_joules_per_token", gauge, "Energy of all that is measured, over the tokens that all servers generate"},
       {"mlxdash_source_up", gauge, "1 if the source of values answers"},
   };
   return kMetrics;
@@ -191,6 +192,7 @@ std::vector<Measurement> measurements(const Snapshot& s) {
       out.put("mlxdash_store_models", static_cast<double>(store.models), labels);
     }
   }
+  out.put("mlxdash_joules_per_token", s.joules_per_token);
   for (const Source& source : s.sources) {
     if (source.state != SourceState::waiting && source.state != SourceState::none) out.put("mlxdash_source_up", source.state == SourceState::ok ? 1.0 : 0.0, {{"source", source.name}});
   }

@@ -167,6 +167,19 @@ struct Source {
   double cost = 0;                          // seconds of processor time that its last look took
 };
 
+enum class Severity : std::uint8_t { note, warning, alarm };
+constexpr std::string_view to_string(Severity severity) {
+  constexpr std::string_view kNames[] = {"note", "warning", "alarm"};
+  return kNames[static_cast<std::size_t>(severity)];
+}
+
+/// Something that makes it slow, or soon will, in one sentence with its evidence.
+struct Finding {
+  std::string cause;  // "swap", "rereading", "throttled", "cpu_fallback", "queue", "kv_full", "stalled", "hot", "memory_full", "disk_full"
+  Severity severity{};
+  std::string text;
+};
+
 struct Snapshot {
   std::int64_t wall_ns = 0;
   std::string host;
@@ -184,6 +197,9 @@ struct Snapshot {
   Reading<std::vector<Holder>> holders;
   Reading<Cache> cache;
   std::vector<Source> sources;
+  // What follows from all this (derive.h).
+  std::vector<Finding> findings;
+  Reading<double> joules_per_token;
 };
 
 }  // namespace mlxdash

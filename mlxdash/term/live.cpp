@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "mlxdash/sample/derive.h"
 #include "mlxdash/term/input.h"
 #include "mlxdash/view/paint.h"
 
@@ -86,6 +87,7 @@ class Live {
   void look() {
     snapshot_ = board_.snapshot();
     if (snapshot_.sources.empty()) return;
+    derive(snapshot_, &forecasts_);
     const bool second = snapshot_.wall_ns - traced_ns_ >= static_cast<std::int64_t>(interval_) * 950'000;
     if (second) {
       traces_.add(snapshot_);
@@ -214,6 +216,7 @@ class Live {
   Input input_;
   view::Choice choice_;
   view::Traces traces_;
+  Forecasts forecasts_;
   Snapshot snapshot_, shown_;
   std::int64_t traced_ns_ = 0;
   bool held_ = false, done_ = false, left_ = false;

@@ -127,6 +127,7 @@ int wanted_rows(PanelId panel, const Snapshot& s, int width) {
         for (const Engine& e : *s.engines) rows += 1 + (e.models ? rows_of(e.models->size()) : 0);
       }
       break;
+    case PanelId::findings: rows = std::clamp(rows_of(s.findings.size()), 1, 4); break;
     case PanelId::cpu: {
       const std::size_t cores = s.cpu.cores ? s.cpu.cores->size() : 0;
       rows = 3 + rows_of((cores + static_cast<std::size_t>(std::max(width - 4, 1)) - 1) / static_cast<std::size_t>(std::max(width - 4, 1)));
@@ -171,11 +172,20 @@ Layout lay_out(Size size, Page page, const Snapshot& snapshot) {
     // The servers come first, over the whole width; what is left is for the machine.
     const int most = body.height < 12 ? body.height / 2 : std::max(body.height / 2, 6);
     const int rows = std::min(wanted_rows(PanelId::engines, snapshot, body.width), std::max(most, kLeastRows));
-    const int taken = body.height >= kLeastRows ? std::min(rows, body.height) : 0;
+    int taken = body.height >= kLeastRows ? std::min(rows, body.height) : 0;
     if (taken >= kLeastRows) {
       layout.panels.push_back({PanelId::engines, {.x = 0, .y = body.y, .width = body.width, .height = taken}});
     } else {
       layout.left_out.push_back(PanelId::engines);
+    }
+    if (!snapshot.findings.empty()) {
+      const int more = std::min(wanted_rows(PanelId::findings, snapshot, body.width), body.height - taken);
+      if (more >= kLeastRows) {
+        layout.panels.push_back({PanelId::findings, {.x = 0, .y = body.y + taken, .width = body.width, .height = more}});
+        taken += more;
+      } else {
+        layout.left_out.push_back(PanelId::findings);
+      }
     }
     tile(layout, panels.subspan(1), {.x = 0, .y = body.y + taken, .width = body.width, .height = body.height - taken}, snapshot);
   } else if (page == Page::machine) {

@@ -15,7 +15,7 @@ enum class Page : std::uint8_t { overview, engines, machine, disk, sources };
 inline constexpr std::size_t kPages = 5;
 std::string_view name_of(Page page);
 
-enum class PanelId : std::uint8_t { engines, cpu, memory, gpu, disks, network, volumes, cache, models, heat, holders, sources };
+enum class PanelId : std::uint8_t { engines, findings, cpu, memory, gpu, disks, network, volumes, cache, models, heat, holders, sources };
 
 struct Placed {
   PanelId panel;
@@ -37,7 +37,7 @@ struct Layout {
 
 /// Rows that a panel would like inside a width, border included.
 int wanted_rows(PanelId panel, const Snapshot& snapshot, int width);
-/// Panels of a page, most important first.
+/// Panels of a page, most important first; findings come to the overview besides where there are any.
 std::span<const PanelId> panels_of(Page page);
 Layout lay_out(Size size, Page page, const Snapshot& snapshot);
 

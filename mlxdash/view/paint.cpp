@@ -405,6 +405,15 @@ void paint_engines(Canvas c, const Scene& scene) {
   }
 }
 
+void paint_findings(Canvas c, const Scene& scene) {
+  int y = 0;
+  for (const Finding& f : scene.s.findings) {
+    const Ink ink = f.severity == Severity::alarm ? Ink::bad : f.severity == Severity::warning ? Ink::warn : Ink::dim;
+    c.put(0, y, f.severity == Severity::note ? U'-' : U'!', ink, true);
+    c.text(2, y++, f.text, ink);
+  }
+}
+
 struct Painter {
   PanelId panel;
   std::string_view title;
@@ -412,6 +421,7 @@ struct Painter {
 };
 constexpr Painter kPainters[] = {
     {PanelId::engines, "Engines and models", &paint_engines},
+    {PanelId::findings, "Why it may be slow", &paint_findings},
     {PanelId::cpu, "Processor", &paint_cpu},
     {PanelId::memory, "Memory", &paint_memory},
     {PanelId::gpu, "GPU", &paint_gpu},
@@ -433,6 +443,7 @@ const Painter& painter_of(PanelId panel) {
 }
 
 std::string remark_of(PanelId panel, const Snapshot& s) {
+  if (panel == PanelId::engines && s.joules_per_token) return fmt::format("{:.2f} J a token", *s.joules_per_token);
   if (panel == PanelId::cache && s.cache) return fmt::format("{} ago", mlxbase::format_duration(std::chrono::nanoseconds(std::max<std::int64_t>(0, s.wall_ns - s.cache->looked_at_ns))));
   return {};
 }
@@ -521,12 +532,13 @@ Grid paint(Size size, const Snapshot& snapshot, const Traces& traces, const Choi
 }
 
 Grid report(int width, const Snapshot& snapshot, const Traces& traces, bool ascii) {
-  static constexpr PanelId kAll[] = {PanelId::engines, PanelId::cpu, PanelId::memory, PanelId::gpu, PanelId::disks, PanelId::network, PanelId::volumes, PanelId::heat,
+  static constexpr PanelId kAll[] = {PanelId::engines, PanelId::findings, PanelId::cpu, PanelId::memory, PanelId::gpu, PanelId::disks, PanelId::network, PanelId::volumes, PanelId::heat,
                                      PanelId::cache, PanelId::models, PanelId::holders, PanelId::sources};
   const Scene scene{.s = snapshot, .traces = traces, .ascii = ascii, .scroll = 0, .words = Words(ascii)};
   std::vector<Placed> placed;
   int y = 0;
   for (const PanelId panel : kAll) {
+    if (panel == PanelId::findings && snapshot.findings.empty()) continue;
     // Lines of the past need a past: there is none here.
     const int rows = wanted_rows(panel, snapshot, width) - (panel == PanelId::disks || panel == PanelId::network || panel == PanelId::memory || panel == PanelId::cpu ? 1 : 0);
     placed.push_back({panel, {.x = 0, .y = y, .width = width, .height = std::max(rows, 3)}});

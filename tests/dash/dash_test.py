@@ -36,7 +36,10 @@ class Ollama(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if found else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.wfile.write(body)
+        except BrokenPipeError:  # a monitor that was killed
+            pass
 
     def log_message(self, *_):
         pass
@@ -125,7 +128,7 @@ class Scripts(Dash):
         self.assertLessEqual(set(Ollama.asked), {"/api/version", "/api/ps", "/api/tags"})
 
     def test_a_wrong_word_is_named(self):
-        for words, named in ((["--nonsense"], "--nonsense"), (["watch"], "watch"), (["--interval", "0"], "--interval"), (["export"], "--prometheus"), (["--once=1"], "--once")):
+        for words, named in ((["--nonsense"], "--nonsense"), (["watch"], "watch"), (["--interval", "0"], "--interval"), (["export"], "--prometheus"), (["export", "--csv", "--since", "soon"], "--since"), (["--once=1"], "--once")):
             code, out, err = self.run_it(*words)
             self.assertEqual((code, out), (2, ""), words)
             self.assertIn(named, err)
@@ -189,6 +192,28 @@ class Live(Dash):
         self.read_until(master, self.LEAVE)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
         self.assertEqual(termios.tcgetattr(master)[3] & termios.ECHO, before[3] & termios.ECHO or termios.ECHO)
+
+    def test_what_was_seen_is_kept_and_exported(self):
+        with tempfile.TemporaryDirectory() as state:
+            pid, master = self.start("--interval", "0.5", MLXDASH_HOME=state)
+            self.read_until(master, b"llama3.2:3b")
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                if select.select([master], [], [], 0.1)[0]:
+                    os.read(master, 65536)
+            os.write(master, b"q")
+            self.read_until(master, self.LEAVE)
+            os.waitpid(pid, 0)
+            code, out, err = self.run_it("export", "--csv", MLXDASH_HOME=state)
+            self.assertEqual((code, err), (0, ""))
+            lines = out.splitlines()
+            self.assertEqual(lines[0], "time,series,mean,low,high")
+            self.assertTrue(any('"mlxdash_memory_used_bytes"' in line for line in lines[1:]), out[:500])
+            kept = json.loads(self.run_it("export", "--json", "--since", "10m", MLXDASH_HOME=state)[1])
+            self.assertEqual(kept["schema"], "mlxdash.history/1")
+            up = next(s for s in kept["series"] if s["key"].startswith("mlxdash_engine_up"))
+            self.assertEqual(up["points"][-1][1:], [1.0, 1.0, 1.0])
+            self.assertNotIn("decode_tokens", json.dumps(kept), "what is missing has no history")
 
     def test_a_crash_gives_the_terminal_back_too(self):
         for number in (signal.SIGSEGV, signal.SIGABRT):
