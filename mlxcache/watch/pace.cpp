@@ -11,8 +11,9 @@ constexpr std::int64_t kLongestNs = 500'000'000;    // a request to stop is answ
 
 }  // namespace
 
-Pace::Pace(mlxbase::Progress& inner, mlxbase::Clock& clock, unsigned percent, std::function<std::int64_t()> cpu_ns, std::function<void(std::int64_t)> rest)
-    : inner_(inner), clock_(clock), percent_(percent), cpu_ns_(std::move(cpu_ns)), rest_(std::move(rest)) {
+Pace::Pace(mlxbase::Progress& inner, mlxbase::Clock& clock, const mlxbase::Cancel& cancel, unsigned percent, std::function<std::int64_t()> cpu_ns,
+           std::function<void(std::int64_t)> rest)
+    : inner_(inner), clock_(clock), cancel_(cancel), percent_(percent), cpu_ns_(std::move(cpu_ns)), rest_(std::move(rest)) {
   begin();
 }
 
@@ -43,10 +44,11 @@ void Pace::item(std::string_view what) {
 }
 
 void Pace::rest_if_needed() {
-  const std::int64_t used = cpu_ns_() - cpu_began_ns_;
-  const std::int64_t wanted = used / percent_ * 100;
-  const std::int64_t over = wanted - (clock_.steady_ns() - began_ns_);
-  if (over >= kShortestNs) rest_(std::min(over, kLongestNs));
+  // A large file is compared in one go by the kernel; what that took is rested for as long as it takes.
+  for (std::int64_t over = 0; !cancel_.requested(); rest_(std::min(over, kLongestNs))) {
+    over = (cpu_ns_() - cpu_began_ns_) / percent_ * 100 - (clock_.steady_ns() - began_ns_);
+    if (over < kShortestNs) return;
+  }
 }
 
 }  // namespace mlxcache::watch

@@ -12,8 +12,9 @@ namespace mlxcache::watch {
 
 class Pace final : public mlxbase::Progress {
  public:
-  /// `percent` of one processor; 0: no limit. `cpu_ns` gives the processor time used so far, `rest` sleeps.
-  Pace(mlxbase::Progress& inner, mlxbase::Clock& clock, unsigned percent, std::function<std::int64_t()> cpu_ns, std::function<void(std::int64_t)> rest);
+  /// `percent` of one processor; 0: no limit. `cpu_ns` gives the processor time used so far, `rest` sleeps. A request to stop ends a rest.
+  Pace(mlxbase::Progress& inner, mlxbase::Clock& clock, const mlxbase::Cancel& cancel, unsigned percent, std::function<std::int64_t()> cpu_ns,
+       std::function<void(std::int64_t)> rest);
 
   void stage(std::string_view name, std::uint64_t total, bool unit_is_bytes) override;
   void advance(std::uint64_t units) override;
@@ -26,6 +27,7 @@ class Pace final : public mlxbase::Progress {
 
   mlxbase::Progress& inner_;
   mlxbase::Clock& clock_;
+  const mlxbase::Cancel& cancel_;
   unsigned percent_;
   std::function<std::int64_t()> cpu_ns_;
   std::function<void(std::int64_t)> rest_;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "mlxcache/group/inodes.h"
 #include "mlxcache/scan/scan.h"
 #include "mlxcache/watch/taken_back.h"
 
@@ -26,6 +27,10 @@ bool may_have_twins(const Inventory& inventory, const Inode& inode) {
   });
 }
 
+Rules rules_of(const Machine& m, const Settings& settings, std::int64_t since_ns) {
+  return {.since_ns = since_ns, .now_ns = m.clock.wall_ns(), .quiet_ns = settings.quiet_ns, .min_size = settings.min_size, .stores = settings.stores};
+}
+
 class Look {
  public:
   Look(const Machine& machine, const Settings& settings, std::int64_t since_ns, Budget& budget)
@@ -37,6 +42,11 @@ class Look {
     out_.ended_ns = m_.clock.wall_ns();
     if (!done && done.error().code != Code::cancelled) return mlxbase::fail(done.error());
     out_.cancelled = !done || m_.cancel.requested();
+    std::set<std::string> waiting;
+    for (const Waiting& w : out_.waiting) waiting.insert(w.path);
+    for (const std::uint32_t i : seen_) {
+      if (!out_.cancelled && !waiting.contains(name_of(inventory_.inodes[i]))) out_.settled.emplace(inventory_.inodes[i].stat.id, inventory_.inodes[i].stat.ctime_ns);
+    }
     // Cut short, it has not seen all: the next look begins where this one did.
     out_.since_ns = out_.cancelled ? since_ns_ : std::max(since_ns_, next_since(out_.began_ns, out_.waiting));
     return std::move(out_);
@@ -58,6 +68,7 @@ class Look {
   Budget& budget_;
   Inventory inventory_;
   News news_;
+  std::vector<std::uint32_t> seen_;  // all that were ready at first
   std::set<mlxbase::os::FileId> ready_;
   std::map<std::string, std::uint32_t> inode_of_;  // of the ready ones, by each name; and of their equals
   Pass out_;
@@ -182,8 +193,9 @@ mlxbase::Status Look::share() {
   inventory_ = TRY(scan::scan(m_.context, m_.catalog, options, m_.progress));
   for (const auto& listing : inventory_.listings) out_.roots.push_back(listing.root);
 
-  news_ = look(inventory_, {.since_ns = since_ns_, .now_ns = m_.clock.wall_ns(), .quiet_ns = settings_.quiet_ns, .min_size = settings_.min_size, .stores = settings_.stores});
+  news_ = look(inventory_, rules_of(m_, settings_, since_ns_));
   out_.waiting = std::move(news_.waiting);
+  seen_ = news_.ready;
   if (news_.ready.empty()) return {};
   const auto left_alone = taken_back(m_.context.fs, m_.home);
   std::erase_if(news_.ready, [&](std::uint32_t i) {
@@ -228,6 +240,16 @@ mlxbase::Status Look::share() {
 }
 
 }  // namespace
+
+News look_at_stores(const Machine& machine, const Settings& settings, std::int64_t since_ns, const std::vector<catalog::Root>& roots,
+                    const std::vector<catalog::Root>& all, const Settled& settled) {
+  Inventory inventory;
+  for (const catalog::Root& root : roots) inventory.listings.push_back(stores::list_store(machine.context, root, all));
+  group::build_inodes(inventory);
+  News news = look(inventory, rules_of(machine, settings, since_ns));
+  std::erase_if(news.ready, [&](std::uint32_t i) { return settled.contains({inventory.inodes[i].stat.id, inventory.inodes[i].stat.ctime_ns}); });
+  return news;
+}
 
 Result<Pass> look_and_share(const Machine& machine, const Settings& settings, std::int64_t since_ns, Budget& budget) {
   return Look(machine, settings, since_ns, budget).run();

@@ -1,7 +1,9 @@
 #pragma once
 // One look: what is new, what of it is finished, and sharing that.
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mlxcache/dedup/apply.h"
@@ -9,6 +11,9 @@
 #include "mlxcache/watch/watch.h"
 
 namespace mlxcache::watch {
+
+/// Inodes with their ctime.
+using Settled = std::set<std::pair<mlxbase::os::FileId, std::int64_t>>;
 
 struct Pass {
   std::int64_t began_ns = 0;
@@ -22,8 +27,13 @@ struct Pass {
   std::uint64_t bytes_read = 0;
   std::string transaction;
   std::vector<catalog::Root> roots;
+  Settled settled;                       // new files that were looked at to the end
   bool cancelled = false;
 };
+
+/// What of these stores alone is new and finished, `settled` left out; lists them and reads no file.
+News look_at_stores(const Machine& machine, const Settings& settings, std::int64_t since_ns, const std::vector<catalog::Root>& roots,
+                    const std::vector<catalog::Root>& all, const Settled& settled);
 
 /// Errors: busy (another mlxcache is at work; nothing was changed), io, corrupt.
 mlxbase::Result<Pass> look_and_share(const Machine& machine, const Settings& settings, std::int64_t since_ns, Budget& budget);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
 #include "mlxcache/watch/folders.h"
@@ -43,6 +44,7 @@ class Watcher {
   bool may_work();
   void take_over(Pass pass);
   bool only_waits();
+  bool nothing_ready();
   void look_around();
   void watch_below(const std::vector<catalog::Root>& roots);
   void hear(const mlxbase::os::FolderChanges& heard);
@@ -62,6 +64,9 @@ class Watcher {
   std::vector<dedup::Action> actions_;
   std::set<std::string> told_;
   bool polling_ = false;
+  Settled settled_;                       // by the last whole look
+  std::vector<catalog::Root> changed_;    // stores in which something changed since
+  bool all_changed_ = true;               // something else may have
   std::int64_t around_ns_ = 0;
 };
 
@@ -129,6 +134,9 @@ void Watcher::take_over(Pass pass) {
   state_.error.clear();
   waiting_ = std::move(pass.waiting);
   roots_ = std::move(pass.roots);
+  settled_ = std::move(pass.settled);
+  changed_.clear();
+  all_changed_ = pass.cancelled;
   if (!pass.transaction.empty() && !pass.actions.empty()) {
     state_.files += pass.actions.size();
     state_.bytes_freed += pass.bytes_freed;
@@ -230,7 +238,10 @@ void Watcher::look_around() {
   const std::size_t before = m_.folders.size();
   watch_below(roots);
   // What lies in folders that nobody watched until now may have come unseen.
-  if (another || m_.folders.size() > before) schedule_.changed(now());
+  if (another || m_.folders.size() > before) {
+    all_changed_ = true;
+    schedule_.changed(now());
+  }
   roots_ = std::move(roots);
   around_ns_ = now();
 }
@@ -253,9 +264,42 @@ bool Watcher::only_waits() {
   return any;
 }
 
+/// Something changed in a few stores: listing these alone mostly tells that nothing is finished yet. Twins may be anywhere, so for a file that is ready
+/// all stores are looked at.
+bool Watcher::nothing_ready() {
+  if (all_changed_ || polling_ || changed_.empty()) return false;
+  const std::int64_t t = now();
+  const auto changed_here = [&](const std::string& path) {
+    return std::any_of(changed_.begin(), changed_.end(), [&](const catalog::Root& root) { return mlxbase::path::is_within(root.path, path); });
+  };
+  for (const Waiting& w : waiting_) {
+    if (!changed_here(w.path) && w.until_ns != 0 && w.until_ns <= t) return false;
+  }
+  watch_below(changed_);  // before they are listed: what comes later is told of
+  News news = look_at_stores(m_, settings_, state_.since_ns, changed_, roots_, settled_);
+  if (!news.ready.empty() || cancelled()) return false;
+  std::erase_if(waiting_, [&](const Waiting& w) { return changed_here(w.path); });
+  waiting_.insert(waiting_.end(), news.waiting.begin(), news.waiting.end());
+  changed_.clear();
+  return true;
+}
+
 void Watcher::hear(const mlxbase::os::FolderChanges& heard) {
   bool news = heard.lost;
-  for (const auto& change : heard.changes) news = news || is_news(change.name);
+  all_changed_ = all_changed_ || heard.lost;
+  for (const auto& change : heard.changes) {
+    if (!is_news(change.name)) continue;
+    news = true;
+    const auto root = std::find_if(roots_.begin(), roots_.end(), [&](const catalog::Root& r) { return mlxbase::path::is_within(r.path, change.folder); });
+    if (root == roots_.end()) {
+      all_changed_ = true;
+      continue;
+    }
+    // A store inside another: both.
+    for (const catalog::Root& r : roots_) {
+      if (mlxbase::path::is_within(r.path, change.folder) && std::find(changed_.begin(), changed_.end(), r) == changed_.end()) changed_.push_back(r);
+    }
+  }
   if (news) schedule_.changed(now());
 }
 
@@ -282,6 +326,9 @@ Status Watcher::keep_watching() {
         if (state_.held_back != held_before) TRY(save());  // a sleeping disk is not woken every minute
       } else if (!schedule_.changes_due(t) && only_waits()) {
         schedule_.waited(t, waiting_);
+      } else if (schedule_.changes_due(t) && nothing_ready()) {
+        schedule_.looked(t, now(), waiting_, polling_);
+        TRY(save());
       } else {
         const std::int64_t began = t;
         auto looked = look();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 
 #include "mlxbase/testing/fake_clock.h"
 #include "mlxbase/testing/memory_file_system.h"
@@ -64,6 +65,16 @@ class ScriptedWatch final : public os::FolderWatch {
   std::vector<std::string> folders_;
 };
 
+/// Counts how often each folder is listed.
+class CountingFileSystem final : public mlxbase::testing::MemoryFileSystem {
+ public:
+  Result<std::vector<os::DirEntry>> list(const std::string& dir) override {
+    ++lists[dir];
+    return MemoryFileSystem::list(dir);
+  }
+  std::map<std::string, int> lists;
+};
+
 class Watching : public testing::Test {
  protected:
   Watching() {
@@ -110,7 +121,7 @@ class Watching : public testing::Test {
   }
   State state() { return *read_state(fs, home); }
 
-  mlxbase::testing::MemoryFileSystem fs;
+  CountingFileSystem fs;
   os::Environment environment;
   mlxbase::Cancel cancel;
   stores::Context context{fs, environment, &cancel};
@@ -187,6 +198,38 @@ TEST_F(Watching, LooksWhenAFolderChangesAndNotBefore) {
   EXPECT_EQ(state().way, "events");
   EXPECT_NE(state().ended_at_ns, 0);
   EXPECT_EQ(state().looks, 2U) << "at the start, and for the download";
+}
+
+TEST_F(Watching, AChangeThatFinishesNothingCostsAListingOfThatStoreAlone) {
+  nothing_happens(1);
+  int before = 0;
+  folders.script.push_back({.happens =
+                                [&] {
+                                  before = fs.lists["/home/u/.lmstudio/models/org/old"];
+                                  fs.put("/models/note.txt", "small");
+                                  return change("/models/note.txt");
+                                },
+                            .lasts_ns = kSecond});
+  folders.script.push_back({});  // until it is quiet
+  folders.script.push_back({.happens =
+                                [&] {
+                                  EXPECT_EQ(fs.lists["/home/u/.lmstudio/models/org/old"], before);
+                                  return os::FolderChanges{};
+                                },
+                            .lasts_ns = kSecond});
+  ASSERT_TRUE(watch());
+  EXPECT_GT(before, 0);
+  EXPECT_EQ(state().looks, 1U);
+}
+
+TEST_F(Watching, ADownloadThatWasAlreadySharedIsNotLookedAtAgain) {
+  folders.script.push_back(download(kNew, weights('a')));
+  nothing_happens(2);
+  folders.script.push_back(download("/models/note.txt", "small"));
+  nothing_happens(2);
+  ASSERT_TRUE(watch());
+  EXPECT_TRUE(share(kOld, kNew));
+  EXPECT_EQ(state().looks, 2U);
 }
 
 TEST_F(Watching, ANameThatIsNoNewsWakesNobody) {

@@ -182,7 +182,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   }
   catalog::Catalog* catalog = TRY(session.open_catalog());
   const auto folders = os::watch_folders();
-  watch::Pace pace(mlxbase::no_progress(), session.world().clock, percent, &os::process_cpu_ns, &os::pause_for);
+  watch::Pace pace(mlxbase::no_progress(), session.world().clock, session.world().cancel, percent, &os::process_cpu_ns, &os::pause_for);
   const watch::Machine machine{
       .context = session.context(),
       .home = session.home(),
