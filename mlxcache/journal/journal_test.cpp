@@ -56,6 +56,15 @@ class Journal : public testing::Test {
 TEST_F(Journal, ChecksumIsTheOneOfTheStandard) {
   EXPECT_EQ(crc32c(mlxbase::as_bytes("123456789")), 0xE3069283U);
   EXPECT_EQ(crc32c(mlxbase::as_bytes("6789"), crc32c(mlxbase::as_bytes("12345"))), 0xE3069283U);
+  std::vector<std::byte> bytes(1000);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 131 + (i >> 3U));
+  for (std::size_t from = 0; from < 9; ++from) {
+    for (std::size_t n = 0; n < 40; ++n) {
+      const auto part = std::span<const std::byte>(bytes).subspan(from, n);
+      EXPECT_EQ(crc32c(part, 7), crc32c_by_table(part, 7)) << from << " " << n;
+    }
+  }
+  EXPECT_EQ(crc32c(bytes), crc32c_by_table(bytes));
 }
 
 TEST_F(Journal, KeepsEveryFieldOfEveryRecord) {
