@@ -1,0 +1,169 @@
+// What nobody needs any more, and what is no longer as it should be.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "mlxbase/core/parallel.h"
+#include "mlxbase/format/hasher.h"
+#include "mlxcache/vault/pack.h"
+
+namespace mlxcache::vault {
+
+using mlxbase::Code;
+using mlxbase::fail;
+using mlxbase::Result;
+using mlxbase::Status;
+
+Result<Vault::Verified> Vault::verify(unsigned workers, mlxbase::Progress& progress, const mlxbase::Cancel* cancel) {
+  Verified out;
+  out.damaged = damaged();
+  const std::vector<Head> all = heads();
+  out.objects = all.size();
+  for (const Head& h : all) out.bytes += h.size;
+  progress.stage("verify the vault", out.bytes, true);
+  std::mutex mutex;
+  std::unordered_map<Digest, std::string> bad;
+  mlxbase::parallel_for(all.size(), workers, [&](std::size_t i) {
+    if (cancel != nullptr && cancel->requested()) return;
+    const Head& h = all[i];
+    std::string why;
+    if (const auto bytes = read(h.digest); !bytes) {
+      why = bytes.error().message;
+    } else {
+      mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
+      hasher.update(*bytes);
+      if (hasher.finish() != h.digest) why = fmt::format("object {}: its bytes have another SHA-256", h.digest.hex().substr(0, 16));
+    }
+    progress.advance(h.size);
+    if (why.empty()) return;
+    const std::lock_guard guard(mutex);
+    bad.emplace(h.digest, std::move(why));
+  });
+  if (cancel != nullptr && cancel->requested()) return fail(Code::cancelled, "stopped");
+  for (const auto& [digest, why] : bad) {
+    out.bad.push_back(digest);
+    out.damaged.push_back({dir_, why});
+  }
+  TRY(each_model([](ModelFile&) { return Status{}; }, out.damaged));
+  return out;
+}
+
+namespace {
+
+/// Everything that the models are made of, and what that is coded against.
+Status mark(Vault& vault, std::unordered_set<Digest>& needed) {
+  std::vector<Damaged> damaged;
+  std::vector<Digest> open;
+  TRY(vault.each_model([&](ModelFile& file) -> Status {
+    for (const FrozenName& n : file.model.names) {
+      for (const Segment& s : n.segments) {
+        if (s.what == Segment::What::object && needed.insert(s.object).second) open.push_back(s.object);
+      }
+    }
+    return {};
+  }, damaged));
+  for (const Damaged& d : damaged) {
+    // What a model that cannot be read needs, nobody knows.
+    if (!d.what.starts_with("one of its two copies")) return fail(Code::corrupt, fmt::format("{}: {}; nothing was removed", d.path, d.what));
+  }
+  while (!open.empty()) {
+    const Digest digest = open.back();
+    open.pop_back();
+    const auto head = vault.find(digest);
+    if (!head) continue;
+    for (const Digest& base : head->bases) {
+      if (needed.insert(base).second) open.push_back(base);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress, const mlxbase::Cancel* cancel) {
+  constexpr std::uint64_t kWorthIt = 10;  // per cent of a pack that must be dead before the rest is copied
+  if (apply && !lock_) return fail(Code::invalid, "the vault was opened to be read");
+  TRY(publish());
+  std::unordered_set<Digest> needed;
+  TRY(mark(*this, needed));
+  struct Share {
+    std::uint64_t live = 0, dead = 0, dead_objects = 0;
+    std::vector<Place> keep;
+  };
+  std::vector<Share> shares;
+  {
+    const std::lock_guard guard(mutex_);
+    shares.resize(packs_.size());
+    for (const auto& [digest, place] : places_) {
+      Share& share = shares[place.pack];
+      if (needed.contains(digest)) {
+        share.live += place.entry.head.payload;
+        share.keep.push_back(place);
+      } else {
+        share.dead += place.entry.head.payload;
+        ++share.dead_objects;
+      }
+    }
+  }
+  Collected out;
+  std::vector<std::uint32_t> old;
+  for (std::uint32_t p = 0; p < shares.size(); ++p) {
+    Share& share = shares[p];
+    if (share.dead_objects == 0 && !share.keep.empty()) continue;
+    out.objects += share.dead_objects;
+    out.payload_bytes += share.dead;
+    if (!share.keep.empty() && share.dead * 100 < (share.dead + share.live) * kWorthIt) continue;
+    old.push_back(p);
+  }
+  if (!apply) {
+    for (const std::uint32_t p : old) out.bytes_freed += shares[p].dead;
+    return out;
+  }
+  const std::uint64_t before = TRY(stored_bytes());
+  for (const std::uint32_t p : old) {
+    Share& share = shares[p];
+    std::sort(share.keep.begin(), share.keep.end(), [](const Place& a, const Place& b) { return a.entry.offset < b.entry.offset; });
+    for (const Place& place : share.keep) {
+      if (cancel != nullptr && cancel->requested()) return fail(Code::cancelled, "stopped; the vault is as it was");
+      Record record;
+      auto payload = payload_of(place, record);
+      // What is damaged stays where it is: its model names it, and perhaps somebody can mend it.
+      if (!payload) return fail(payload.error());
+      const Choice choice{std::move(record.head), std::move(*payload)};
+      {
+        const std::lock_guard guard(mutex_);
+        places_.erase(choice.head.digest);
+      }
+      TRY(append(choice));
+      progress.advance(choice.head.payload);
+    }
+  }
+  TRY(publish());
+  for (const std::uint32_t p : old) {
+    const std::lock_guard guard(mutex_);
+    TRY(fs_.unlink(packs_[p]->path));
+    packs_[p]->file.reset();
+    std::erase_if(places_, [&](const auto& item) { return item.second.pack == p; });
+    ++out.packs_rewritten;
+  }
+  TRY(fs_.sync_dir(dir_ + "/packs"));
+  const std::uint64_t after = TRY(stored_bytes());
+  out.bytes_freed = before > after ? before - after : 0;
+  return out;
+}
+
+Result<bool> Vault::take_over(Vault& from, const Digest& digest) {
+  if (find(digest)) return false;
+  const auto place = from.place_of(digest);
+  if (!place) return fail(Code::not_found, fmt::format("the other vault does not hold {}", digest.hex().substr(0, 16)));
+  for (const Digest& base : place->entry.head.bases) TRY(take_over(from, base));
+  Record record;
+  auto payload = TRY(from.payload_of(*place, record));
+  TRY(append({std::move(record.head), std::move(payload)}));
+  return true;
+}
+
+}  // namespace mlxcache::vault

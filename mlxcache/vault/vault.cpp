@@ -1,0 +1,345 @@
+#include "mlxcache/vault/vault.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "mlxbase/core/path.h"
+#include "mlxbase/core/printable.h"
+#include "mlxcache/change/session.h"
+#include "mlxcache/vault/pack.h"
+
+namespace mlxcache::vault {
+
+using mlxbase::Code;
+using mlxbase::fail;
+using mlxbase::printable;
+using mlxbase::Result;
+using mlxbase::Status;
+namespace os = mlxbase::os;
+namespace path = mlxbase::path;
+
+namespace {
+
+constexpr std::string_view kFormatText = "mlxcache vault 1\n";
+constexpr std::string_view kPackSuffix = ".pack";
+constexpr std::string_view kNewSuffix = ".new";
+constexpr std::string_view kModelSuffix = ".frozen";
+constexpr std::uint64_t kMaxModelFile = std::uint64_t{2} << 30U;
+constexpr std::size_t kOpenPacks = 48;  // macOS gives 256 descriptors
+
+std::string packs_dir(const std::string& dir) { return path::join(dir, "packs"); }
+std::string models_dir(const std::string& dir) { return path::join(dir, "models"); }
+
+}  // namespace
+
+Result<bool> is_vault(os::FileSystem& fs, const std::string& dir) {
+  const auto stat = fs.stat(path::join(dir, "format"));
+  if (stat) return stat->kind == os::FileKind::regular;
+  if (stat.error().code == Code::not_found) return false;
+  return fail(stat.error());
+}
+
+Vault::Vault(os::FileSystem& fs, std::string dir) : fs_(fs), dir_(std::move(dir)) {}
+Vault::~Vault() {
+  if (writer_) (void)fs_.unlink(packs_[writer_->pack]->path);  // no model speaks of it
+}
+
+Result<std::unique_ptr<Vault>> Vault::open(os::FileSystem& fs, const std::string& dir, Access access) {
+  auto vault = std::unique_ptr<Vault>(new Vault(fs, dir));
+  const std::string format = path::join(dir, "format");
+  if (access == Access::write) {
+    TRY(os::make_dirs(fs, packs_dir(dir), 0700));
+    TRY(os::make_dirs(fs, models_dir(dir), 0700));
+    auto lock = fs.try_lock(path::join(dir, "lock"), 0600);
+    if (!lock && lock.error().code == Code::busy) return fail(Code::busy, fmt::format("another mlxcache writes to the vault {}", printable(dir)));
+    if (!lock) return fail(lock.error());
+    vault->lock_ = std::move(*lock);
+    if (!TRY(is_vault(fs, dir))) TRY(os::write_file_atomically(fs, format, kFormatText, 0644));
+  } else if (!TRY(is_vault(fs, dir))) {
+    if (access == Access::look) return vault;
+    return fail(Code::not_found, fmt::format("there is no vault at {} ('mlxcache freeze' makes one)", printable(dir)));
+  }
+  if (TRY(os::read_small_file(fs, format, 4096)) != kFormatText) {
+    return fail(Code::unsupported, fmt::format("the vault {} is of a later version than this program", printable(dir)));
+  }
+  TRY(vault->load());
+  return vault;
+}
+
+Status Vault::load() {
+  for (const os::DirEntry& e : TRY(fs_.list(packs_dir(dir_)))) {
+    const std::string full = path::join(packs_dir(dir_), e.name);
+    if (lock_ && e.name.ends_with(kNewSuffix)) {
+      TRY(fs_.unlink(full));  // of a writer that did not finish: no model speaks of it
+    } else if (e.name.ends_with(kPackSuffix)) {
+      if (auto loaded = load_pack(full); !loaded) {
+        if (loaded.error().code == Code::not_found) continue;  // collected this moment
+        if (loaded.error().code != Code::corrupt) return loaded;
+        damaged_.push_back({full, loaded.error().message});
+      }
+    }
+  }
+  if (lock_) {
+    for (const os::DirEntry& e : TRY(fs_.list(models_dir(dir_)))) {
+      if (e.name.ends_with(kNewSuffix)) TRY(fs_.unlink(path::join(models_dir(dir_), e.name)));
+    }
+  }
+  return {};
+}
+
+Status Vault::load_pack(const std::string& name) {
+  auto file = TRY(fs_.open_read(name));
+  const auto contents = TRY(read_contents(source_of(*file, TRY(file->stat()).size)));
+  auto pack = std::make_unique<Pack>();
+  pack->path = name;
+  pack->salt = contents.salt;
+  for (const Damage& d : contents.damage) damaged_.push_back({name, fmt::format("bytes {} to {}: {}", d.begin, d.end, d.what)});
+  packs_.push_back(std::move(pack));
+  const auto number = static_cast<std::uint32_t>(packs_.size() - 1);
+  for (const Entry& e : contents.entries) index({number, e});
+  return {};
+}
+
+/// Somebody has collected since: what was in packs that are gone is in new ones.
+Status Vault::reload() {
+  const std::lock_guard guard(mutex_);
+  places_.clear();
+  candidates_.clear();
+  damaged_.clear();
+  return load();
+}
+
+void Vault::index(const Place& place) {
+  const Head& head = place.entry.head;
+  if (!places_.try_emplace(head.digest, place).second) return;
+  if (head.depth >= kMaxDepth) return;
+  if (const auto sketch = sketch_of(head)) candidates_[sketch->columns].push_back({head.digest, *sketch});
+}
+
+std::vector<Damaged> Vault::damaged() const {
+  const std::lock_guard guard(mutex_);
+  return damaged_;
+}
+
+std::optional<Vault::Place> Vault::place_of(const Digest& digest) const {
+  const std::lock_guard guard(mutex_);
+  const auto at = places_.find(digest);
+  if (at == places_.end()) return std::nullopt;
+  return at->second;
+}
+
+std::optional<Head> Vault::find(const Digest& digest) const {
+  auto place = place_of(digest);
+  if (!place) return std::nullopt;
+  return std::move(place->entry.head);
+}
+
+std::vector<Head> Vault::heads() const {
+  const std::lock_guard guard(mutex_);
+  std::vector<Head> out;
+  out.reserve(places_.size());
+  for (const auto& [digest, place] : places_) out.push_back(place.entry.head);
+  return out;
+}
+
+// ---- reading ---------------------------------------------------------------------------------------------------------------
+
+Result<std::shared_ptr<os::File>> Vault::file_of(std::uint32_t number) {
+  const std::lock_guard guard(mutex_);
+  Pack& pack = *packs_[number];
+  if (pack.file) return pack.file;
+  pack.file = std::shared_ptr<os::File>(TRY(fs_.open_read(pack.path)));
+  pack.size = TRY(pack.file->stat()).size;
+  open_packs_.push_back(number);
+  if (open_packs_.size() > kOpenPacks) {
+    packs_[open_packs_.front()]->file.reset();  // who reads it now holds it
+    open_packs_.erase(open_packs_.begin());
+  }
+  return pack.file;
+}
+
+Result<std::vector<std::byte>> Vault::payload_of(const Place& place, Record& record) {
+  const auto file = TRY(file_of(place.pack));
+  std::uint64_t salt = 0;
+  std::uint64_t size = 0;
+  std::string name;
+  {
+    const std::lock_guard guard(mutex_);
+    salt = packs_[place.pack]->salt;
+    size = packs_[place.pack]->size;
+    name = packs_[place.pack]->path;
+  }
+  const auto in_pack = [&](mlxbase::Error error) {
+    error.message = fmt::format("{}: {}", printable(path::file_name(name)), error.message);
+    return fail(std::move(error));
+  };
+  auto read = read_record(source_of(*file, size), place.entry.offset, salt);
+  if (!read) return in_pack(read.error());
+  record = std::move(*read);
+  if (record.head != place.entry.head) return in_pack({Code::corrupt, fmt::format("the record at byte {} is not the one in the index", place.entry.offset)});
+  std::vector<std::byte> payload(static_cast<std::size_t>(record.head.payload));
+  std::size_t have = 0;
+  while (have < payload.size()) {
+    const std::size_t got = TRY(file->pread(record.payload_offset + have, std::span(payload).subspan(have)));
+    if (got == 0) return in_pack({Code::corrupt, fmt::format("it ends within the record at byte {}", place.entry.offset)});
+    have += got;
+  }
+  if (auto good = check_blocks(record, 0, payload, salt); !good) return in_pack(good.error());
+  return payload;
+}
+
+Result<std::vector<std::byte>> Vault::read_at(const Digest& digest, int depth) {
+  const auto place = place_of(digest);
+  if (!place) return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
+  Record record;
+  auto payload = payload_of(*place, record);
+  if (!payload && payload.error().code == Code::not_found && !lock_) {
+    TRY(reload());
+    const auto moved = place_of(digest);
+    if (!moved) return fail(payload.error());
+    payload = payload_of(*moved, record);
+  }
+  if (!payload) return fail(payload.error());
+  auto bytes = decode(record.head, std::move(*payload), depth);
+  if (!bytes && bytes.error().code == Code::corrupt) {
+    return fail(Code::corrupt, fmt::format("object {}: {}", digest.hex().substr(0, 16), bytes.error().message));
+  }
+  return bytes;
+}
+
+Result<std::vector<std::byte>> Vault::read(const Digest& digest) { return read_at(digest, 0); }
+
+Status Vault::read_range(const Digest& digest, std::uint64_t offset, std::span<std::byte> out) {
+  const auto place = place_of(digest);
+  if (!place) return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
+  const Head& head = place->entry.head;
+  if (offset > head.size || out.size() > head.size - offset) return fail(Code::invalid, "that lies beyond the object's end");
+  const auto bytes = TRY(read(digest));
+  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  return {};
+}
+
+// ---- writing ---------------------------------------------------------------------------------------------------------------
+
+Status Vault::begin_pack() {
+  if (!lock_) return fail(Code::invalid, "the vault was opened to be read");
+  const std::string token = change::random_token();
+  std::uint64_t salt = 0;
+  for (const char c : token) salt = salt << 4U | static_cast<std::uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+  auto pack = std::make_unique<Pack>();
+  pack->path = path::join(packs_dir(dir_), token + std::string(kPackSuffix) + std::string(kNewSuffix));
+  pack->salt = salt;
+  pack->file = std::shared_ptr<os::File>(TRY(fs_.create(pack->path, 0600)));
+  auto header = encode_pack_header(salt);
+  TRY(pack->file->pwrite(0, header));
+  pack->size = header.size();
+  packs_.push_back(std::move(pack));
+  writer_ = std::make_unique<Writer>();
+  writer_->pack = static_cast<std::uint32_t>(packs_.size() - 1);
+  return {};
+}
+
+Result<Put> Vault::append(const Choice& choice) {
+  const std::lock_guard guard(mutex_);
+  if (const auto known = places_.find(choice.head.digest); known != places_.end()) return Put{known->second.entry.head, true, 0};
+  if (writer_ && packs_[writer_->pack]->size >= pack_bytes_) TRY(close_pack());
+  if (!writer_) TRY(begin_pack());
+  Pack& pack = *packs_[writer_->pack];
+  const Entry entry{choice.head, pack.size};
+  const auto front = encode_record(choice.head, choice.payload, pack.salt);
+  TRY(pack.file->pwrite(pack.size, front));
+  TRY(pack.file->pwrite(pack.size + front.size(), choice.payload));
+  pack.size += front.size() + choice.payload.size();
+  writer_->entries.push_back(entry);
+  index({writer_->pack, entry});
+  return Put{choice.head, false, front.size() + choice.payload.size()};
+}
+
+/// Under the mutex.
+Status Vault::close_pack() {
+  Pack& pack = *packs_[writer_->pack];
+  const auto tail = encode_index(writer_->entries, pack.size, pack.salt);
+  TRY(pack.file->pwrite(pack.size, tail));
+  TRY(pack.file->sync());
+  pack.size += tail.size();
+  std::string final_name = pack.path.substr(0, pack.path.size() - kNewSuffix.size());
+  TRY(fs_.rename(pack.path, final_name));
+  pack.path = std::move(final_name);
+  TRY(fs_.sync_dir(packs_dir(dir_)));
+  pack.file->advise_done(0, pack.size);  // what is read back comes from the disk
+  pack.file.reset();
+  writer_.reset();
+  return {};
+}
+
+Status Vault::publish() {
+  const std::lock_guard guard(mutex_);
+  if (!writer_) return {};
+  return close_pack();
+}
+
+Result<Put> Vault::put(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout) {
+  if (auto head = find(digest)) return Put{std::move(*head), true, 0};
+  return append(TRY(choose(digest, bytes, layout)));
+}
+
+Result<Put> Vault::try_put(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout) {
+  if (auto head = find(digest)) return Put{std::move(*head), true, 0};
+  const Choice choice = TRY(choose(digest, bytes, layout));
+  return Put{choice.head, false, encode_record(choice.head, choice.payload, 0).size() + choice.payload.size()};
+}
+
+// ---- models ----------------------------------------------------------------------------------------------------------------
+
+Status Vault::each_model(const std::function<Status(ModelFile&)>& see, std::vector<Damaged>& damaged) {
+  std::vector<std::string> names;
+  for (const os::DirEntry& e : TRY(fs_.list(models_dir(dir_)))) {
+    if (e.name.ends_with(kModelSuffix)) names.push_back(e.name);
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string full = path::join(models_dir(dir_), name);
+    auto text = os::read_small_file(fs_, full, kMaxModelFile, os::Follow::no);
+    if (!text && text.error().code == Code::not_found) continue;
+    if (!text) return fail(text.error());
+    auto parsed = parse_frozen(mlxbase::as_bytes(*text));
+    if (!parsed) {
+      damaged.push_back({full, parsed.error().message});
+      continue;
+    }
+    if (parsed->damaged) damaged.push_back({full, "one of its two copies is damaged; the other is used"});
+    ModelFile file{name.substr(0, name.size() - kModelSuffix.size()), std::move(parsed->model)};
+    TRY(see(file));
+  }
+  return {};
+}
+
+Result<std::string> Vault::add_model(const FrozenModel& model) {
+  TRY(publish());
+  // The time first: so names sort by age.
+  const std::string id = fmt::format("{:016x}-{}", static_cast<std::uint64_t>(model.frozen_at_ns), change::random_token().substr(0, 4));
+  const auto bytes = encode_frozen(model);
+  TRY(os::write_file_atomically(fs_, path::join(models_dir(dir_), id + std::string(kModelSuffix)), mlxbase::as_text(bytes), 0600));
+  return id;
+}
+
+Status Vault::remove_model(const std::string& id) {
+  if (!lock_) return fail(Code::invalid, "the vault was opened to be read");
+  TRY(fs_.unlink(path::join(models_dir(dir_), id + std::string(kModelSuffix))));
+  return fs_.sync_dir(models_dir(dir_));
+}
+
+Result<std::uint64_t> Vault::stored_bytes() {
+  std::uint64_t sum = 0;
+  for (const std::string& dir : {packs_dir(dir_), models_dir(dir_)}) {
+    for (const os::DirEntry& e : TRY(fs_.list(dir))) {
+      if (const auto stat = fs_.stat(path::join(dir, e.name)); stat && stat->kind == os::FileKind::regular) sum += stat->size;
+    }
+  }
+  return sum;
+}
+
+}  // namespace mlxcache::vault
