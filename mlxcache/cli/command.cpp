@@ -23,7 +23,7 @@ constexpr Option kGlobalOptions[] = {
 std::span<const Command> table() {
   // Copied once: the rows live in their own files, and a table of values is what everybody iterates over.
   static const Command kCommands[] = {
-      kScan, kLs, kShow, kDups, kDu, kStatus, kDedup, kWatch, kUndo, kHistory, kRecover, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kVerify, kRepair, kDoctor, kDemo, kCompletions, kMan, kHelp,
+      kScan, kLs, kShow, kDups, kDu, kStatus, kDedup, kWatch, kUndo, kHistory, kRecover, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kFreeze, kThaw, kVault, kVerify, kRepair, kDoctor, kDemo, kCompletions, kMan, kHelp,
   };
   return kCommands;
 }
@@ -74,6 +74,7 @@ std::string_view title_of(Group group) {
     case Group::share: return "Share, and take it back";
     case Group::add: return "Get models, and show them to other tools";
     case Group::remove: return "Remove, and keep";
+    case Group::cold: return "Cold models, kept small";
     case Group::check: return "Check";
     case Group::more: return "More";
   }

@@ -63,7 +63,7 @@ class Arguments {
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 
-enum class Group : std::uint8_t { look, share, add, remove, check, more };
+enum class Group : std::uint8_t { look, share, add, remove, cold, check, more };
 std::string_view title_of(Group group);
 
 struct Command {

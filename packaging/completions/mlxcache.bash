@@ -43,7 +43,7 @@ _mlxcache() {
     command=
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            scan | ls | show | dups | du | status | dedup | watch | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | verify | repair | doctor | demo | completions | man | help) 
+            scan | ls | show | dups | du | status | dedup | watch | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | freeze | thaw | vault | verify | repair | doctor | demo | completions | man | help) 
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -239,6 +239,34 @@ _mlxcache() {
             _mlxcache_dirs
             return
             ;;
+        freeze:--unused)
+            _mlxcache_words 1d 7d 30d 60d
+            return
+            ;;
+        freeze:--store)
+            _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
+            return
+            ;;
+        freeze:--vault)
+            _mlxcache_dirs
+            return
+            ;;
+        freeze:--root)
+            _mlxcache_dirs
+            return
+            ;;
+        thaw:--to)
+            COMPREPLY=()
+            return
+            ;;
+        thaw:--vault)
+            _mlxcache_dirs
+            return
+            ;;
+        vault:--vault)
+            _mlxcache_dirs
+            return
+            ;;
         verify:--store)
             _mlxcache_words hf-hub hf-local-dir hf-xet ollama lm-studio llama-cpp mlx docker-model-runner ramalama modelscope localai text-generation-webui gpt4all jan foundry-local comfyui automatic1111 invokeai draw-things openai-whisper whisper-cpp torch-hub keras kagglehub tf-hub loose
             return
@@ -283,6 +311,9 @@ _mlxcache() {
         restore) options+=" --list" ;;
         gc) options+=" --store --partial-age --trash-age --download-age --apply --now --root" ;;
         prune) options+=" --budget --unused --store --apply --now --root" ;;
+        freeze) options+=" --apply --keep --now --unused --store --vault --root" ;;
+        thaw) options+=" --to --vault" ;;
+        vault) options+=" --vault --apply" ;;
         verify) options+=" --deep --store --root" ;;
         repair) options+=" --apply --root" ;;
         doctor) options+=" --root --store" ;;
@@ -295,7 +326,7 @@ _mlxcache() {
     fi
 
     case $command in
-        '') _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        '') _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
         ls) COMPREPLY=() ;;
         show) _mlxcache_from ls --ids ;;
         undo) _mlxcache_from history --ids ;;
@@ -306,11 +337,14 @@ _mlxcache() {
         restore) COMPREPLY=() ;;
         pin) _mlxcache_from ls --ids ;;
         unpin) _mlxcache_from ls --ids ;;
+        freeze) _mlxcache_from ls --ids ;;
+        thaw) COMPREPLY=() ;;
+        vault) COMPREPLY=() ;;
         verify) _mlxcache_from ls --ids ;;
         repair) _mlxcache_from ls --ids ;;
         completions) _mlxcache_words bash zsh fish ;;
-        man) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
-        help) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin verify repair doctor demo completions man help ;;
+        man) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
+        help) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
         *) COMPREPLY=() ;;
     esac
 }

@@ -100,6 +100,54 @@ class JsonOutput(House):
         self.ask("prune", "--unused", "0s")
         self.ask("repair", "org/Qwen-MLX")
 
+    def test_a_round_of_freeze_thaw_and_vault_keeps_its_schemas(self):
+        folder = self.home / "own"
+        (folder / "sub").mkdir(parents=True)
+        payload = os.urandom(300_000)
+        (folder / "one.bin").write_bytes(payload)
+        (folder / "two.bin").write_bytes(payload)
+        (folder / "sub" / "link").symlink_to("../one.bin")
+        os.utime(folder / "one.bin", ns=(1_600_000_000_000_000_000, 1_600_000_000_123_456_789))
+        plan = self.ask("freeze", str(folder))
+        self.assertTrue(plan["models"][0]["estimated"])
+        self.assertFalse((self.state / "vault").exists())
+        done = self.ask("freeze", str(folder), "--apply", "--now")["models"][0]
+        self.assertIsNone(done["refused"])
+        self.assertLess(done["stored_bytes"], 310_000)
+        self.assertFalse(folder.exists())
+        listed = self.ask("vault", "ls")["models"]
+        self.assertEqual([m["id"] for m in listed], [done["frozen"]])
+        self.assertEqual(self.ask("vault", "stat")["models_frozen"], 1)
+        self.assertEqual(self.ask("vault", "verify")["damaged_models"], [])
+        elsewhere = self.home / "elsewhere"
+        self.ask("thaw", str(folder), "--to", str(elsewhere))
+        self.assertEqual((elsewhere / "two.bin").read_bytes(), payload)
+        self.ask("thaw", str(folder))
+        self.assertEqual((folder / "one.bin").read_bytes(), payload)
+        self.assertEqual((folder / "one.bin").stat().st_mtime_ns, 1_600_000_000_123_456_789)
+        self.assertEqual(os.readlink(folder / "sub" / "link"), "../one.bin")
+        self.assertEqual(self.ask("thaw", str(folder))["models"][0]["there"], 3)
+        other = self.home / "other-vault"
+        self.assertEqual(len(self.ask("vault", "export", str(other))["copied"]), 1)
+        self.assertEqual(self.ask("vault", "import", str(other))["there"], 1)
+        self.ask("vault", "rm", str(folder))
+        self.ask("vault", "rm", str(folder), "--apply")
+        self.assertGreater(self.ask("vault", "gc")["bytes_freed"], 290_000)
+        self.ask("vault", "gc", "--apply")
+        self.assertEqual(self.ask("vault", "stat")["kinds"], [])
+
+    def test_a_frozen_model_leaves_its_store_and_comes_back(self):
+        before = {str(p): p.read_bytes() for p in self.home.glob(".cache/huggingface/hub/models--org--Qwen-MLX/**/*") if p.is_file()}
+        code, out, err = self.run_it("freeze", "hf-hub/org/Qwen-MLX", "--json")
+        self.assertIn(code, (0, 1), err)
+        plan = json.loads(out)["models"][0]
+        if plan["refused"] is None:  # how well its bytes pack is the codec's business
+            self.ask("freeze", "hf-hub/org/Qwen-MLX", "--apply", "--now")
+            self.assertNotIn("hf-hub", [m["store"] for m in self.ask("ls")["models"] if m["id"] == "org/Qwen-MLX"])
+            self.ask("thaw", "org/Qwen-MLX")
+        after = {str(p): p.read_bytes() for p in self.home.glob(".cache/huggingface/hub/models--org--Qwen-MLX/**/*") if p.is_file()}
+        self.assertEqual(before, after)
+
     def test_damage_is_mended_from_the_twin_and_nothing_else_is_touched(self):
         blob = next(p for p in self.home.glob(".cache/huggingface/hub/models--org--Qwen-MLX/blobs/*") if p.stat().st_size > 1_000_000)
         whole, before = blob.read_bytes(), blob.stat()

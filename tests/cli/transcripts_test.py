@@ -50,6 +50,7 @@ SESSION = [
     ("gc", ["gc"]),
     ("prune_nothing", ["prune", "--budget", "1T"]),
     ("repair_intact", ["repair", "org/Qwen-MLX"]),
+    ("vault_none", ["vault", "ls"]),
 ]
 
 MISTAKES = [
@@ -71,6 +72,8 @@ MISTAKES = [
     ("bad_age", ["prune", "--unused", "long"]),
     ("unpin_unknown", ["unpin", "no/such"]),
     ("restore_nothing", ["restore", "no/such"]),
+    ("freeze_nothing", ["freeze"]),
+    ("vault_of_no_action", ["vault", "polish"]),
     ("demo_at_taken", ["demo", "--at", "/"]),
 ]
 
