@@ -260,7 +260,7 @@ class Collector final : public Sink {
 }  // namespace
 
 Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
-  if (!start_libcurl()) return fail(Code::unsupported, "libcurl cannot start");
+  if (!start_libcurl()) return fail(Code::unsupported, "libcurl cannot start: is it installed?");
   auto client = std::make_unique<MultiClient>(std::move(options));
   if (!client->ready()) return fail(Code::out_of_memory, "HTTP: out of memory");
   return client;

@@ -93,7 +93,7 @@ Result<Url> Url::parse(std::string_view text) {
   if (authority.empty()) return refused("no host");
   if (authority.contains('@')) return fail(Code::invalid, "URL with a user name or password: not accepted");  // not shown: it may be a secret
   const Parts parts(curl_url());
-  if (parts == nullptr) return fail(Code::out_of_memory, "URL: out of memory");
+  if (parts == nullptr) return fail(Code::unsupported, "URL: libcurl cannot be used: is it installed?");
   if (curl_url_set(parts.get(), CURLUPART_URL, clean.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK) return refused("malformed");
   if (part(parts.get(), CURLUPART_ZONEID)) return refused("a zone in an IPv6 address");
   url.host_ = host_of(part(parts.get(), CURLUPART_HOST).value_or(""));
@@ -115,7 +115,7 @@ Result<Url> Url::resolve(std::string_view reference) const {
   if (clean.starts_with("///")) return refused();
   if (clean.starts_with("//")) return parse(scheme_ + ":" + clean);
   const Parts parts(curl_url());
-  if (parts == nullptr) return fail(Code::out_of_memory, "URL: out of memory");
+  if (parts == nullptr) return fail(Code::unsupported, "URL: libcurl cannot be used: is it installed?");
   if (curl_url_set(parts.get(), CURLUPART_URL, text().c_str(), 0) != CURLUE_OK) return refused();
   if (!clean.empty() && curl_url_set(parts.get(), CURLUPART_URL, clean.c_str(), 0) != CURLUE_OK) return refused();
   const auto whole = part(parts.get(), CURLUPART_URL);
