@@ -31,5 +31,40 @@ TEST(ParallelFor, StaysOnTheCallersThreadForOneItem) {
   parallel_for(0, 8, [&](std::size_t) { FAIL(); });
 }
 
+TEST(CrewFor, DoesEveryItemOfEveryLoopOnce) {
+  for (const unsigned workers : {1U, 2U, 5U}) {
+    for (const std::size_t outer : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{40}}) {
+      std::vector<std::atomic<int>> times(outer * 100);
+      crew_for(outer, workers, [&](std::size_t o) {
+        shared_for(10, [&](std::size_t m) { shared_for(10, [&](std::size_t i) { times[o * 100 + m * 10 + i].fetch_add(1); }); });
+      });
+      for (const auto& t : times) ASSERT_EQ(t.load(), 1) << workers;
+    }
+  }
+}
+
+TEST(CrewFor, SendsThreadsWithoutItemsIntoTheLoopsOfOthers) {
+  std::atomic<int> inside{0};
+  crew_for(1, 2, [&](std::size_t) {
+    // Neither of the two items ends before the other began: only two threads can do that.
+    shared_for(2, [&](std::size_t) {
+      inside.fetch_add(1);
+      while (inside.load() < 2) std::this_thread::yield();
+    });
+  });
+  EXPECT_EQ(inside.load(), 2);
+}
+
+TEST(CrewFor, IsOverWhenItReturns) {
+  std::vector<int> plain(3000, 0);
+  crew_for(3, 3, [&](std::size_t o) { shared_for(1000, [&](std::size_t i) { plain[o * 1000 + i] = 1; }); });
+  for (const int p : plain) ASSERT_EQ(p, 1);
+}
+
+TEST(SharedFor, IsAnOrdinaryLoopElsewhere) {
+  const auto self = std::this_thread::get_id();
+  shared_for(100, [&](std::size_t) { EXPECT_EQ(std::this_thread::get_id(), self); });
+}
+
 }  // namespace
 }  // namespace mlxbase

@@ -2,12 +2,15 @@
 #include <string>
 #include <vector>
 
+#include "mlxbase/core/parallel.h"
 #include "mlxbase/os/file_system.h"
+#include "mlxbase/os/memory.h"
 #include "mlxcache/cli/interrupt.h"
 #include "mlxcache/cli/run.h"
 
 int main(int argc, char** argv) {
   namespace cli = mlxcache::cli;
+  mlxbase::os::share_heaps(mlxbase::worker_count());
   static mlxbase::Cancel cancel;
   cli::cancel_on_interrupt(cancel);
   cli::DescriptorStream out(1);

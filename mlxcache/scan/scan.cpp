@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mlxbase/core/parallel.h"
+#include "mlxbase/os/memory.h"
 #include "mlxcache/group/group.h"
 #include "mlxcache/group/inodes.h"
 
@@ -35,14 +36,16 @@ Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog
   std::vector<Root> roots = all;
   std::erase_if(roots, [&](const Root& root) { return !is_wanted(options, root); });
   inventory.listings.resize(roots.size());
-  // Stores lie beside one another, so they can be walked at the same time; the order of the listings stays that of the roots.
-  mlxbase::parallel_for(roots.size(), workers, [&](std::size_t i) {
+  // Stores lie beside one another, so they can be walked at the same time, and so can the folders of a large one (walk.cpp); the order of the
+  // listings stays that of the roots.
+  mlxbase::crew_for(roots.size(), workers, [&](std::size_t i) {
     if (cancelled()) return;
     progress.item(roots[i].path);
     inventory.listings[i] = stores::list_store(context, roots[i], all);  // a store inside another is listed once, as its own
     progress.advance(inventory.listings[i].entries.size());
   });
   if (cancelled()) return mlxbase::fail(Code::cancelled, "cancelled");
+  mlxbase::os::give_memory_back();  // walking holds names twice for a while
 
   group::build_inodes(inventory);
   if (!options.find_duplicates) {

@@ -80,14 +80,19 @@ class Lister {
     real_root_ = real ? *real : root.path;
   }
 
-  void run(const std::vector<Found>& found) {
+  void run(std::vector<Found> found) {
     for (const Found& f : found) {
       if (path::relative_to(root_.path, f.path) == std::string("blobs/") + std::string(kMarker))
         has_shared_ = f.stat.kind == FileKind::regular;
     }
     index_.reserve(found.size());
-    out_.expect(found.size());
-    for (const Found& f : found) sort_in(f);
+    out_.expect(found.size());  // so that no entry moves any more: views of their paths are kept
+    for (Found& f : found) {
+      const std::uint32_t e = out_.add(std::move(f));
+      index_.emplace(at(e).path, e);
+      sort_in(e);
+    }
+    found = {};
     for (auto& [name, parts] : repos_) tie_blobs(parts);
     for (auto& [name, parts] : repos_) make_models(parts);
     settle_shared();
@@ -96,44 +101,39 @@ class Lister {
  private:
   Entry& at(std::uint32_t e) { return out_.at(e); }
 
-  std::uint32_t add(const Found& f) {
-    const std::uint32_t e = out_.add(f);
-    index_.emplace(f.path, e);
-    return e;
-  }
-  std::uint32_t add_as(const Found& f, Role role, std::string_view reason = {}) {
-    const std::uint32_t e = add(f);
+  std::uint32_t keep_as(std::uint32_t e, Role role, std::string_view reason = {}) {
     Entry& entry = at(e);
     if (entry.role != Role::foreign && entry.role != Role::broken) entry.role = role;
     entry.links = catalog::kNoLinks;
     entry.links_reason = std::string(reason);
     return e;
   }
-  void add_foreign(const Found& f, std::string_view reason) {
-    Entry& entry = at(add(f));
+  void keep_as_foreign(std::uint32_t e, std::string_view reason) {
+    Entry& entry = at(e);
     entry.role = Role::foreign;
     entry.links = catalog::kNoLinks;
     entry.links_reason = std::string(reason);
   }
 
-  void sort_in(const Found& f) {
-    const auto parts = cut(path::relative_to(root_.path, f.path), 3);
+  void sort_in(std::uint32_t e) {
+    const std::string_view where = at(e).path;
+    const auto parts = cut(path::relative_to(root_.path, where), 3);
     if (parts.empty()) return;
     const std::string_view top = parts[0];
     if (parts.size() == 1) {
       if (top == "CACHEDIR.TAG" || top == "version.txt" || is_junk(top)) {
-        add_as(f, Role::metadata);
+        keep_as(e, Role::metadata);
       } else {
-        add_foreign(f, f.stat.kind == FileKind::symlink ? "a link in place of a repo; not followed" : "not of the hub cache's layout");
+        keep_as_foreign(e, at(e).stat.kind == FileKind::symlink ? "a link in place of a repo; not followed" : "not of the hub cache's layout");
       }
     } else if (top == ".locks") {
-      add_as(f, Role::lock);
+      keep_as(e, Role::lock);
     } else if (top == "blobs") {
-      sort_in_shared(f, parts);
+      sort_in_shared(e, parts);
     } else if (RepoParts* repo = repo_of(top)) {
-      sort_in_repo(f, *repo, std::string_view(f.path).substr(static_cast<std::size_t>(top.data() + top.size() - f.path.data()) + 1));
+      sort_in_repo(e, *repo, where.substr(static_cast<std::size_t>(top.data() + top.size() - where.data()) + 1));
     } else {
-      add_foreign(f, "below a folder whose name is no repo's");
+      keep_as_foreign(e, "below a folder whose name is no repo's");
     }
   }
 
@@ -152,13 +152,13 @@ class Lister {
     return last_repo_ = &it->second;
   }
 
-  void sort_in_shared(const Found& f, const Parts& parts) {
-    if (!has_shared_) return add_foreign(f, "blobs/ without the shared store's marker");
+  void sort_in_shared(std::uint32_t e, const Parts& parts) {
+    if (!has_shared_) return keep_as_foreign(e, "blobs/ without the shared store's marker");
     if (parts.size() == 2) {
       if (parts[1] == kMarker || is_junk(parts[1])) {
-        add_as(f, Role::metadata);
+        keep_as(e, Role::metadata);
       } else {
-        add_foreign(f, "not of the shared store's layout");
+        keep_as_foreign(e, "not of the shared store's layout");
       }
       return;
     }
@@ -167,83 +167,80 @@ class Lister {
     const auto cut_at = name.find('.');
     if (const auto xet = parse_shared_name(prefix, name)) {
       // Clients take a payload only if it is a regular file.
-      if (f.stat.kind != FileKind::regular) return add_foreign(f, "a shared payload must be a regular file");
-      const std::uint32_t e = add(f);
+      if (at(e).stat.kind != FileKind::regular) return keep_as_foreign(e, "a shared payload must be a regular file");
       at(e).role = Role::payload;
       at(e).claim = xet;
       at(e).claim_checked_by_tool = true;  // only verified xet downloads are published
       shared_.emplace(e, Shared{});
     } else if (!name.contains('/') && cut_at != std::string_view::npos && parse_shared_name(prefix, name.substr(0, cut_at))) {
       const std::string_view ending = name.substr(cut_at);
-      add_as(f, ending == ".refs" ? Role::metadata : ending == ".lock" || ending == ".lock.soft" ? Role::lock : Role::partial);
+      keep_as(e, ending == ".refs" ? Role::metadata : ending == ".lock" || ending == ".lock.soft" ? Role::lock : Role::partial);
     } else {
-      add_foreign(f, "not of the shared store's layout");
+      keep_as_foreign(e, "not of the shared store's layout");
     }
   }
 
-  void sort_in_repo(const Found& f, RepoParts& parts, std::string_view rest) {
+  void sort_in_repo(std::uint32_t e, RepoParts& parts, std::string_view rest) {
     const auto area = cut(rest, 2);
     if (area.size() < 2) {
       if (is_junk(rest)) {
-        add_as(f, Role::metadata);
+        keep_as(e, Role::metadata);
       } else {
-        add_foreign(f, "not of a repo's layout");
+        keep_as_foreign(e, "not of a repo's layout");
       }
       return;
     }
     const std::string_view name = area[1];
     if (area[0] == "blobs") {
-      sort_in_blobs(f, parts, name);
+      sort_in_blobs(e, parts, name);
     } else if (area[0] == "snapshots") {
-      sort_in_snapshots(f, parts, name);
+      sort_in_snapshots(e, parts, name);
     } else if (area[0] == "refs") {
       const bool partial = name.ends_with(".tmp");
-      const std::uint32_t e = add_as(f, partial ? Role::partial : Role::metadata);
-      if (!partial && f.stat.kind == FileKind::regular) parts.refs.emplace_back(std::string(name), e);
+      keep_as(e, partial ? Role::partial : Role::metadata);
+      if (!partial && at(e).stat.kind == FileKind::regular) parts.refs.emplace_back(std::string(name), e);
     } else if (area[0] == "trees") {
       const bool listing = name.ends_with(".json") && is_commit(name.substr(0, name.size() - 5));
-      const std::uint32_t e = add_as(f, name.ends_with(".tmp") ? Role::partial : Role::metadata);
-      if (listing && f.stat.kind == FileKind::regular) parts.trees.emplace(std::string(name.substr(0, 40)), e);
+      keep_as(e, name.ends_with(".tmp") ? Role::partial : Role::metadata);
+      if (listing && at(e).stat.kind == FileKind::regular) parts.trees.emplace(std::string(name.substr(0, 40)), e);
     } else if (area[0] == ".no_exist") {
-      add_as(f, Role::metadata);
+      keep_as(e, Role::metadata);
     } else {
-      add_foreign(f, "not of a repo's layout");
+      keep_as_foreign(e, "not of a repo's layout");
     }
   }
 
-  void sort_in_blobs(const Found& f, RepoParts& parts, std::string_view name) {
-    if (name.contains('/')) return add_foreign(f, "not of a repo's layout");
+  void sort_in_blobs(std::uint32_t e, RepoParts& parts, std::string_view name) {
+    if (name.contains('/')) return keep_as_foreign(e, "not of a repo's layout");
     if (name.ends_with(".lock")) {
-      add_as(f, Role::lock);
+      keep_as(e, Role::lock);
     } else if (is_partial_blob(name) || is_staging_name(name)) {
-      parts.partials.push_back(add_as(f, Role::partial));
+      parts.partials.push_back(keep_as(e, Role::partial));
     } else if (is_junk(name)) {
-      add_as(f, Role::metadata);
-    } else if (f.stat.kind == FileKind::regular || f.stat.kind == FileKind::symlink) {
-      const std::uint32_t e = add(f);
-      if (f.stat.kind == FileKind::regular) {
+      keep_as(e, Role::metadata);
+    } else if (at(e).stat.kind == FileKind::regular || at(e).stat.kind == FileKind::symlink) {
+      if (at(e).stat.kind == FileKind::regular) {
         at(e).role = Role::payload;
         at(e).claim = claim_of_etag(name);
       }
       parts.blobs.push_back(e);
     } else {
-      add_foreign(f, "not a file");
+      keep_as_foreign(e, "not a file");
     }
   }
 
-  void sort_in_snapshots(const Found& f, RepoParts& parts, std::string_view name) {
+  void sort_in_snapshots(std::uint32_t e, RepoParts& parts, std::string_view name) {
     const auto in = cut(name, 2);
     if (in.size() == 2 && is_commit(in[0])) {
-      const std::uint32_t e = add(f);
       // A file of the repo may be called anything, also x.part or x.lock.
-      if (f.stat.kind == FileKind::regular && !is_staging_name(path::file_name(name))) {
+      if (at(e).stat.kind == FileKind::regular && !is_staging_name(path::file_name(name))) {
         at(e).role = Role::payload;
         at(e).links = adapter_of(root_.kind).links;
         restrict_onnx(at(e), path::file_name(name));
       }
       parts.snapshots[std::string(in[0])].files.emplace_back(std::string(in[1]), e);
     } else {
-      add_foreign(f, "below snapshots/, but not in a commit's folder");
+      keep_as_foreign(e, "below snapshots/, but not in a commit's folder");
     }
   }
 
@@ -444,8 +441,8 @@ std::string short_token(std::string_view token) {
 
 bool is_hub_top(std::string_view name) { return name == "blobs" || name == ".locks" || name == "CACHEDIR.TAG" || parse_repo_folder(name); }
 
-void list_hub(const Context& context, const Root& root, const std::vector<Found>& found, ListingBuilder& out) {
-  Lister(context, root, out).run(found);
+void list_hub(const Context& context, const Root& root, std::vector<Found> found, ListingBuilder& out) {
+  Lister(context, root, out).run(std::move(found));
 }
 
 std::string hub_staging(const Root& root, const std::string& target, std::string_view token) {

@@ -122,7 +122,7 @@ Listing list(const Context& context, const Root& root) {
     const std::string_view top = rel.substr(0, rel.find('/'));
     (top.size() < rel.size() && hf::is_hub_top(top) ? hub : flat).push_back(std::move(f));
   }
-  hf::list_hub(context, root, hub, out);
+  hf::list_hub(context, root, std::move(hub), out);
   list_flat(context, root, flat, out);
   return out.finish();
 }

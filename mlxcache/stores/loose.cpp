@@ -25,20 +25,24 @@ std::vector<Root> discover(const Context&) { return {}; }
 
 Listing list(const Context& context, const Root& root) {
   ListingBuilder out(root, adapter_of(StoreKind::loose));
-  const auto found = walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel});
-  out.expect(found.size());
+  {
+    auto found = walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel});
+    out.expect(found.size());
+    for (Found& f : found) out.add(std::move(f));
+  }
   std::set<std::string_view> with_weights;
-  for (const Found& f : found) {
-    if (is_weights(f.path) && !stands_alone(path::file_name(f.path))) with_weights.insert(path::parent(f.path));
+  for (const Entry& entry : out.entries()) {
+    const std::string_view folder = path::parent(entry.path);
+    if (with_weights.contains(folder)) continue;
+    if (is_weights(entry.path) && !stands_alone(path::file_name(entry.path))) with_weights.insert(folder);
   }
   std::map<std::string, FolderModel> models;
-  for (const Found& f : found) {
-    const std::string_view rel = path::relative_to(root.path, f.path);
-    const std::string_view name = path::file_name(rel);
-    const std::uint32_t e = out.add(f);
+  for (std::uint32_t e = 0; e < out.entries().size(); ++e) {
     Entry& entry = out.at(e);
+    const std::string_view rel = path::relative_to(root.path, entry.path);
+    const std::string_view name = path::file_name(rel);
     const bool alone = stands_alone(name);
-    if (!alone && !with_weights.contains(path::parent(f.path)) && (entry.role == Role::payload || entry.role == Role::link)) {
+    if (!alone && !with_weights.contains(path::parent(entry.path)) && (entry.role == Role::payload || entry.role == Role::link)) {
       if (entry.role == Role::payload) entry.role = Role::metadata;
       entry.links = catalog::kNoLinks;
       continue;

@@ -2,10 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "mlxbase/core/parallel.h"
 #include "mlxbase/core/path.h"
 #include "mlxcache/stores/names.h"
 
@@ -14,6 +20,9 @@ namespace {
 
 using mlxbase::os::FileKind;
 using mlxbase::os::Follow;
+
+// Folders below one from which on other threads may take some of them: fewer are not worth the ado.
+constexpr std::size_t kWorthSharing = 4;
 
 struct Walker {
   mlxbase::os::FileSystem& fs;
@@ -32,18 +41,51 @@ struct Walker {
       problems.push_back({dir, names.error()});
       return;
     }
+    // Our trash and what a killed probe of the volume left: in no store's listing.
+    std::erase_if(*names, [](const auto& e) { return e.name.starts_with(".mlxcache-trash") || e.name.starts_with(".mlxcache-probe-"); });
     std::sort(names->begin(), names->end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    auto branches = walked_by_all(dir, *names, depth);
+    std::size_t more = branches.empty() ? 0 : names->size() - branches.size();
+    for (const Branch& branch : branches) more += branch.found.size();
+    if (more > 0) found.reserve(found.size() + more);
+    auto branch = branches.begin();
     for (const auto& entry : *names) {
-      std::string path = mlxbase::path::join(dir, entry.name);
-      // Our trash and what a killed probe of the volume left: in no store's listing.
-      if (entry.name.starts_with(".mlxcache-trash") || entry.name.starts_with(".mlxcache-probe-")) continue;
       // A listed folder need not be asked again: on a cold disk each lstat may cost a seek.
-      if (entry.kind == FileKind::directory) {
+      if (entry.kind != FileKind::directory) {
+        one(mlxbase::path::join(dir, entry.name), depth, entry.stat);
+      } else if (branches.empty()) {
+        std::string path = mlxbase::path::join(dir, entry.name);
         if (!options.enter || options.enter(path)) folder(path, depth + 1);
-        continue;
+      } else {
+        std::move(branch->found.begin(), branch->found.end(), std::back_inserter(found));
+        std::move(branch->problems.begin(), branch->problems.end(), std::back_inserter(problems));
+        *branch++ = {};
       }
-      one(std::move(path), depth, entry.stat);
     }
+  }
+
+  /// What lies below one folder, until it is put in its place among its siblings.
+  struct Branch {
+    std::vector<Found> found;
+    std::vector<catalog::Problem> problems;
+  };
+
+  /// A branch for each folder among the names, in their order; none at all where they are too few, and are walked one after the other.
+  std::vector<Branch> walked_by_all(const std::string& dir, const std::vector<mlxbase::os::DirEntry>& names, int depth) {
+    std::vector<const std::string*> folders;
+    for (const auto& entry : names) {
+      if (entry.kind == FileKind::directory) folders.push_back(&entry.name);
+    }
+    if (folders.size() < kWorthSharing) return {};
+    std::vector<Branch> branches(folders.size());
+    mlxbase::shared_for(folders.size(), [&](std::size_t i) {
+      const std::string path = mlxbase::path::join(dir, *folders[i]);
+      if (options.enter && !options.enter(path)) return;
+      Walker walker{fs, branches[i].problems, options, {}};
+      walker.folder(path, depth + 1);
+      branches[i].found = std::move(walker.found);
+    });
+    return branches;
   }
 
   void one(std::string path, int depth, const std::optional<mlxbase::os::FileStat>& known) {
@@ -65,15 +107,76 @@ struct Walker {
       } else {
         problems.push_back({path, text.error()});
       }
-      if (auto target = fs.stat(path, Follow::yes)) {
-        f.link_resolves = true;
-        f.target_kind = target->kind;
-      }
     }
     f.path = std::move(path);
     found.push_back(std::move(f));
   }
 };
+
+/// The regular files that a walk found, by path: most links of a store lead to one of them, and then the disk need not be asked.
+class Files {
+ public:
+  explicit Files(const std::vector<Found>& found) : found_(found), slots_(std::bit_ceil(found.size() * 2 + 2), kNone) {
+    for (std::uint32_t i = 0; i < found.size(); ++i) {
+      if (found[i].stat.kind == FileKind::regular) slots_[slot(found[i].path)] = i;
+    }
+  }
+  bool contains(std::string_view path) const { return slots_[slot(path)] != kNone; }
+
+ private:
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+  std::size_t slot(std::string_view path) const {
+    std::size_t at = std::hash<std::string_view>{}(path) & (slots_.size() - 1);
+    while (slots_[at] != kNone && found_[slots_[at]].path != path) at = (at + 1) & (slots_.size() - 1);
+    return at;
+  }
+  const std::vector<Found>& found_;
+  std::vector<std::uint32_t> slots_;
+};
+
+/// Where a link in `folder` leads, if that can be told from its text for sure: "..", as often as the walk came down from its root (the walk went
+/// through no link), and then names. Empty if it cannot.
+std::string plain_target(std::string_view root, std::string_view folder, std::string_view text) {
+  if (mlxbase::path::is_absolute(text)) return std::string(text);  // helps only if it is a path of the walk, letter for letter
+  while (text.starts_with("../")) {
+    if (folder.size() <= root.size()) return {};
+    folder = mlxbase::path::parent(folder);
+    text.remove_prefix(3);
+  }
+  for (std::string_view rest = text; ;) {
+    const auto slash = rest.find('/');
+    const std::string_view part = rest.substr(0, slash);
+    if (part.empty() || part == "." || part == "..") return {};
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  return mlxbase::path::join(folder, text);
+}
+
+void resolve_links(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<Found>& found) {
+  if (std::none_of(found.begin(), found.end(), [](const Found& f) { return f.stat.kind == FileKind::symlink; })) return;
+  const Files files(found);
+  for (Found& f : found) {
+    if (f.stat.kind != FileKind::symlink) continue;
+    if (files.contains(plain_target(root, mlxbase::path::parent(f.path), f.link_target))) {
+      f.link_resolves = true;
+      f.target_kind = FileKind::regular;
+    } else if (const auto target = fs.stat(f.path, Follow::yes)) {
+      f.link_resolves = true;
+      f.target_kind = target->kind;
+    }
+  }
+}
+
+bool ends_with_folded(std::string_view name, std::string_view ending) {
+  const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  if (name.size() < ending.size()) return false;
+  name.remove_prefix(name.size() - ending.size());
+  for (std::size_t i = ending.size(); i-- > 0;) {  // from the end, where they differ first
+    if (low(name[i]) != ending[i]) return false;
+  }
+  return true;
+}
 
 bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> endings) {
   return std::any_of(endings.begin(), endings.end(), [name](std::string_view e) { return name.ends_with(e); });
@@ -123,6 +226,7 @@ std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, st
     problems.push_back({root, {mlxbase::Code::invalid, "not a folder", 0}});
   } else {
     walker.folder(root, 0);
+    resolve_links(fs, root, walker.found);
   }
   return std::move(walker.found);
 }
@@ -198,10 +302,11 @@ std::string_view format_of(std::string_view file_name) {
       {".nemo", "nemo"},
       {".engine", "tensorrt"},
   };
-  const std::string name = lower(mlxbase::path::file_name(file_name));
-  if (name.starts_with("ggml-") && name.ends_with(".bin")) return "ggml";  // whisper.cpp
+  const std::string_view name = mlxbase::path::file_name(file_name);
   for (const auto& [ending, format] : kEndings) {
-    if (name.ends_with(ending)) return format;
+    if (!ends_with_folded(name, ending)) continue;
+    if (ending == ".bin" && lower(name.substr(0, 5)) == "ggml-") return "ggml";  // whisper.cpp
+    return format;
   }
   return {};
 }
@@ -217,9 +322,14 @@ bool is_partial_name(std::string_view file_name) {
 bool is_weights(std::string_view file_name) { return !format_of(file_name).empty() || is_onnx(file_name); }
 
 bool is_onnx(std::string_view file_name) {
-  const std::string name = lower(mlxbase::path::file_name(file_name));
+  const std::string_view name = mlxbase::path::file_name(file_name);
+  if (ends_with_folded(name, ".onnx") || ends_with_folded(name, ".ort")) return true;
   // Exporters name external data after the model: model.onnx_data, model.onnx_data_1, model.onnx.data.
-  return name.ends_with(".onnx") || name.contains(".onnx_data") || name.contains(".onnx.data") || name.ends_with(".ort");
+  for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
+    const std::string_view rest = name.substr(dot, std::string_view(".onnx_data").size());
+    if (ends_with_folded(rest, ".onnx_data") || ends_with_folded(rest, ".onnx.data")) return true;
+  }
+  return false;
 }
 
 }  // namespace mlxcache::stores

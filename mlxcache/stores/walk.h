@@ -22,7 +22,7 @@ struct Found {
 
 struct WalkOptions {
   int max_depth = 64;
-  /// Whether to go into this folder (given by absolute path); all if empty.
+  /// Whether to go into this folder (given by absolute path); all if empty. May be asked by several threads at once.
   std::function<bool(const std::string& dir)> enter;
   const mlxbase::Cancel* cancel = nullptr;
 };

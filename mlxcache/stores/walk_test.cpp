@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mlxbase/core/parallel.h"
 #include "mlxcache/stores/test_home.h"
 
 namespace mlxcache::stores {
@@ -32,6 +33,62 @@ TEST(Walk, GoesThroughALinkAtTheRootOnly) {
   home.link("alias", home.at("r"));
   std::vector<catalog::Problem> problems;
   EXPECT_EQ(walk(home.fs, home.at("alias"), problems).size(), 1U);
+}
+
+TEST(Walk, TellsWhereLinksLeadAsTheKernelDoes) {
+  TestHome home;
+  home.put("r/blobs/b", "1");
+  home.put("r/blobs/deep/x", "1");
+  home.put("outside/o", "1");
+  home.put("outside/blobs/b", "1");
+  home.link("r/s/1/plain", "../../blobs/b");
+  home.link("r/s/1/absolute", home.at("r/blobs/b"));
+  home.link("r/s/1/gone", "../../blobs/c");
+  home.link("r/s/1/folder", "../../blobs");
+  home.link("r/s/1/past-a-file", "../../blobs/b/");
+  home.link("r/s/1/below-a-file", "../../blobs/b/../b");
+  home.link("r/s/1/out", "../../../outside/o");
+  home.link("r/s/1/to-link", "plain");
+  home.link("r/s/1/to-gone", "gone");
+  home.link("r/s/1/loop", "loop");
+  home.link("r/aside", home.at("outside/blobs"));
+  home.link("r/s/1/up-from-aside", "../../aside/../o");          // by the text alone: r/o, which is not there
+  home.link("r/s/1/not-there", "../../aside/../blobs/deep/x");   // by the text alone: there
+  std::vector<catalog::Problem> problems;
+  std::size_t links = 0;
+  for (const Found& f : walk(home.fs, home.at("r"), problems)) {
+    if (f.link_target.empty()) continue;
+    ++links;
+    const auto truth = home.fs.stat(f.path, mlxbase::os::Follow::yes);
+    EXPECT_EQ(f.link_resolves, truth.has_value()) << f.path;
+    EXPECT_EQ(f.target_kind, truth ? truth->kind : mlxbase::os::FileKind::unknown) << f.path;
+  }
+  EXPECT_EQ(links, 13U);
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(Walk, GivesTheSameToManyThreads) {
+  TestHome home;
+  for (int a = 0; a < 12; ++a) {
+    for (int b = 0; b < 6; ++b) home.put("r/" + std::to_string(a) + "/" + std::to_string(b) + "/file", "1");
+    home.put("r/" + std::to_string(a) + "-file", "1");
+  }
+  WalkOptions options;
+  options.max_depth = 1;
+  auto& real = mlxbase::os::real_file_system();
+  const auto names = [&](unsigned workers) {
+    std::vector<std::string> out;
+    mlxbase::crew_for(1, workers, [&](std::size_t) {
+      std::vector<catalog::Problem> problems;
+      for (const Found& f : walk(real, home.at("r"), problems)) out.push_back(f.path);
+      (void)walk(real, home.at("r"), problems, options);
+      for (const auto& p : problems) out.push_back(p.path);
+    });
+    return out;
+  };
+  const auto alone = names(1);
+  EXPECT_EQ(alone.size(), 12U * 7 + 12U * 6);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(names(4), alone);
 }
 
 TEST(Walk, StopsAtItsDepthAndSaysSo) {
