@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace mlxbase {
 namespace {
@@ -35,6 +36,18 @@ std::size_t decode(std::string_view s, std::uint32_t& point) {
   return length;
 }
 
+/// How many bytes at the start of `s` are ASCII: nearly all, of nearly every name.
+std::size_t ascii(std::string_view s) {
+  constexpr std::uint64_t kHighBits = 0x8080808080808080ULL;
+  std::size_t n = 0;
+  for (std::uint64_t eight = 0; s.size() - n >= sizeof eight; n += sizeof eight) {
+    std::memcpy(&eight, s.data() + n, sizeof eight);
+    if ((eight & kHighBits) != 0) break;
+  }
+  while (n < s.size() && static_cast<unsigned char>(s[n]) < 0x80) ++n;
+  return n;
+}
+
 bool deceives(std::uint32_t p) {
   return p < 0x20 || (p >= 0x7F && p < 0xA0) || p == 0x061C || p == 0x200E || p == 0x200F || p == 0x2028 || p == 0x2029 ||
          (p >= 0x202A && p <= 0x202E) || (p >= 0x2066 && p <= 0x2069) || p == 0xFEFF;
@@ -44,7 +57,9 @@ bool deceives(std::uint32_t p) {
 
 bool is_utf8(std::string_view bytes) {
   std::uint32_t point = 0;
-  while (!bytes.empty()) {
+  for (;;) {
+    bytes.remove_prefix(ascii(bytes));
+    if (bytes.empty()) break;
     const std::size_t n = decode(bytes, point);
     if (n == 0) return false;
     bytes.remove_prefix(n);
@@ -72,6 +87,7 @@ std::string printable(std::string_view bytes) {
 }
 
 std::string to_utf8(std::string_view bytes) {
+  if (is_utf8(bytes)) return std::string(bytes);
   std::string out;
   out.reserve(bytes.size());
   std::uint32_t point = 0;

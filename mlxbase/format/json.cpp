@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -98,20 +99,24 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 
 void write_string(std::string& out, std::string_view s) {
   out.push_back('"');
-  const std::string clean = is_utf8(s) ? std::string(s) : to_utf8(s);
-  for (const char c : clean) {
+  std::string mended;
+  if (!is_utf8(s)) s = mended = to_utf8(s);
+  const auto plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' && c != 0x7F; };
+  while (!s.empty()) {
+    // Mostly all of it goes out as it is.
+    const auto stop = static_cast<std::size_t>(std::find_if_not(s.begin(), s.end(), plain) - s.begin());
+    out.append(s.substr(0, stop));
+    s.remove_prefix(stop);
+    if (s.empty()) break;
+    const char c = s.front();
+    s.remove_prefix(1);
     switch (c) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
       case '\n': out += "\\n"; break;
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-          out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-        } else {
-          out.push_back(c);
-        }
+      default: out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
     }
   }
   out.push_back('"');

@@ -103,6 +103,7 @@ bool contradict(const Row& a, const Row& b) {
 constexpr const char* kColumns = "size, mtime_ns, ctime_ns, sample, sha256, git_sha1, sha1, blake3, md5, twin, verified_at_ns, sum, seen_day";
 constexpr std::size_t kMarkBytes = 32;
 constexpr int kSeenColumn = 12;
+constexpr int kInodeColumn = 13;  // of a `SELECT kColumns, inode`
 
 Result<std::optional<Digest>> digest_at(const sql::Statement& s, int column, Algorithm algorithm) {
   if (s.is_null(column)) return std::optional<Digest>{};
@@ -148,7 +149,7 @@ struct Catalog::Impl {
   std::int64_t today = 0;
   // Prepared once; they hold on to the database, so they go first.
   struct Prepared {
-    sql::Statement select, touch, put;
+    sql::Statement select, from, touch, put;
   };
   std::optional<Prepared> prepared;
 
@@ -182,7 +183,7 @@ Status Catalog::Impl::connect() {
   db = file.empty() ? TRY(sql::Database::in_memory()) : TRY(sql::Database::open(file));
   // The rollback journal rather than a write-ahead log: it needs no shared memory (homes on NFS), leaves no second file, and
   // scans write rarely. NORMAL may lose the newest rows with the power, never their neighbours'; they are measured again.
-  TRY(db->execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=1; PRAGMA cache_size=-2048"));
+  TRY(db->execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL; PRAGMA cell_size_check=1; PRAGMA cache_size=-256"));
   std::int64_t version = TRY(number_of(*db, "PRAGMA user_version"));
   if (version == 0) {
     TRY(make_schema());
@@ -213,9 +214,10 @@ Status Catalog::Impl::make_schema() {
 
 Status Catalog::Impl::prepare() {
   auto select = TRY(db->prepare(fmt::format("SELECT {} FROM measured WHERE device=?1 AND inode=?2", kColumns)));
+  auto from = TRY(db->prepare(fmt::format("SELECT {}, inode FROM measured WHERE device=?1 AND inode>=?2 ORDER BY inode", kColumns)));
   auto touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2"));
   auto put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"));
-  prepared.emplace(Prepared{.select = std::move(select), .touch = std::move(touch), .put = std::move(put)});
+  prepared.emplace(Prepared{.select = std::move(select), .from = std::move(from), .touch = std::move(touch), .put = std::move(put)});
   return {};
 }
 
@@ -259,21 +261,70 @@ Result<std::optional<Row>> Catalog::Impl::get(os::FileId id, std::int64_t* seen_
   return row;
 }
 
+/// Rows in the order of the key, for many that are asked for in that order: the next row of the tree costs a fraction of a search from its root.
+class Rows {
+ public:
+  explicit Rows(sql::Statement& from) : from_(from) {}
+  Rows(const Rows&) = delete;
+  Rows& operator=(const Rows&) = delete;
+  ~Rows() { from_.reset(); }
+
+  /// Goes to the row of `id`, which is not before the one asked for last. False: there is none.
+  Result<bool> reach(os::FileId id) {
+    const std::int64_t device = signed_of(id.device);
+    const std::int64_t inode = signed_of(id.inode);
+    if (!begun_ || device != device_) return seek(device, inode);
+    for (int steps = 0; there_ && at_ < inode; ++steps) {
+      if (steps == kSteps) return seek(device, inode);
+      TRY(step());
+    }
+    return there_ && at_ == inode;
+  }
+
+ private:
+  static constexpr int kSteps = 4;  // rows stepped over before a search is the cheaper way
+
+  Result<bool> seek(std::int64_t device, std::int64_t inode) {
+    from_.reset();
+    TRY(from_.bind(1, device));
+    TRY(from_.bind(2, inode));
+    begun_ = true;
+    device_ = device;
+    TRY(step());
+    return there_ && at_ == inode;
+  }
+  Status step() {
+    there_ = TRY(from_.step());
+    if (there_) at_ = from_.i64(kInodeColumn);
+    return {};
+  }
+
+  sql::Statement& from_;
+  bool begun_ = false;
+  bool there_ = false;
+  std::int64_t device_ = 0;
+  std::int64_t at_ = 0;
+};
+
 Result<std::vector<std::optional<Measured>>> Catalog::Impl::look_up(std::span<const Fingerprint> files) {
   std::vector<std::optional<Measured>> out(files.size());
   // In the order of the key each page of the tree is needed once.
   std::vector<std::uint32_t> order(files.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return files[a].id < files[b].id; });
+  const auto key = [&](std::uint32_t i) { return std::pair(signed_of(files[i].id.device), signed_of(files[i].id.inode)); };
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
   std::vector<os::FileId> stale;
   {
     auto transaction = TRY(sql::Transaction::begin(*db, false));
-    for (const std::uint32_t i : order) {
-      std::int64_t seen_day = today;
-      const auto row = TRY(get(files[i].id, &seen_day));
-      if (!row) continue;
-      if (seen_day != today) stale.push_back(files[i].id);
-      if (row->of == files[i]) out[i] = row->measured();
+    {
+      Rows rows(prepared->from);
+      for (const std::uint32_t i : order) {
+        if (!TRY(rows.reach(files[i].id))) continue;
+        const auto row = read_row(prepared->from, files[i].id);
+        if (!row) continue;
+        if (prepared->from.i64(kSeenColumn) != today) stale.push_back(files[i].id);
+        if (row->of == files[i]) out[i] = row->measured();
+      }
     }
     TRY(transaction.commit());
   }
@@ -297,6 +348,8 @@ Result<std::vector<std::optional<Measured>>> Catalog::Impl::look_up(std::span<co
 
 Status Catalog::Impl::remember(std::span<const Measured> files) {
   if (files.empty()) return {};
+  // Looking up goes through the pages in their order and needs few at a time; but what is written and finds no room in memory is synced early.
+  TRY(db->execute("PRAGMA cache_size=-2048"));
   auto transaction = TRY(sql::Transaction::begin(*db, true));
   for (const Measured& m : files) {
     Row row = row_of(m);

@@ -72,6 +72,46 @@ TEST_F(CatalogTest, RemembersAcrossRuns) {
   EXPECT_EQ(found[2]->verified_at_ns, 9);
 }
 
+TEST_F(CatalogTest, AnswersInTheOrderAskedHoweverManyRowsLieBetween) {
+  auto catalog = Catalog::open(home).value();
+  const auto at = [](std::uint64_t device, std::uint64_t inode) {
+    Measured m = measured(inode, static_cast<unsigned>(inode % 97));
+    m.of.id.device = device;
+    return m;
+  };
+  std::vector<Measured> rows;
+  for (const std::uint64_t device : {std::uint64_t{1}, std::uint64_t{2}, ~std::uint64_t{5}}) {
+    for (std::uint64_t i = 0; i < 400; ++i) rows.push_back(at(device, i * 3));
+    rows.push_back(at(device, ~std::uint64_t{7}));  // negative in the table
+  }
+  ASSERT_TRUE(catalog.remember(rows));
+  std::uint64_t random = 1;
+  for (const std::uint64_t stride : {1U, 2U, 3U, 13U, 14U, 15U, 16U, 100U, 1500U}) {
+    std::vector<Measured> asked;
+    for (const std::uint64_t device : {~std::uint64_t{5}, std::uint64_t{2}, std::uint64_t{3}, std::uint64_t{1}}) {
+      for (std::uint64_t inode = 0; inode < 1300; inode += stride) asked.push_back(at(device, inode));
+      for (const std::uint64_t inode : {~std::uint64_t{7}, ~std::uint64_t{6}, ~std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{3}}) asked.push_back(at(device, inode));
+    }
+    for (std::size_t i = asked.size(); i > 1; --i) {
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      std::swap(asked[i - 1], asked[(random >> 33U) % i]);
+    }
+    std::vector<Fingerprint> of;
+    for (const Measured& m : asked) of.push_back(m.of);
+    const auto found = catalog.look_up(of).value();
+    ASSERT_EQ(found.size(), asked.size());
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      const auto [device, inode] = of[i].id;
+      const bool there = device != 3 && (inode == ~std::uint64_t{7} || (inode % 3 == 0 && inode < 1200));
+      ASSERT_EQ(found[i].has_value(), there) << device << ' ' << inode;
+      if (there) {
+        EXPECT_EQ(found[i]->of, of[i]);
+        EXPECT_EQ(found[i]->digests, asked[i].digests);
+      }
+    }
+  }
+}
+
 TEST_F(CatalogTest, KnowsNothingOfAFileThatChangedInAnyWay) {
   auto catalog = Catalog::open(home).value();
   ASSERT_TRUE(catalog.remember(std::vector{measured(1, 10)}));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "mlxbase/core/log.h"
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
@@ -17,6 +19,17 @@ using mlxbase::fail;
 using mlxbase::printable;
 using mlxbase::Result;
 using mlxbase::Status;
+
+constexpr std::size_t kPiece = std::size_t{64} << 10U;  // of a JSON document, written at once
+
+/// Adds JSON of many lines, each but the first moved in. (Line breaks in strings are escaped, so that all others are the layout's.)
+void append_indented(std::string& out, std::string_view text, std::string_view indent) {
+  for (auto end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+    out.append(text.substr(0, end + 1)).append(indent);
+    text.remove_prefix(end + 1);
+  }
+  out.append(text);
+}
 
 bool colours(const Stream& stream, const os::Environment& environment, bool wanted) {
   return wanted && stream.terminal() && !environment.get_nonempty("NO_COLOR") && environment.get("TERM").value_or("") != "dumb";
@@ -88,10 +101,25 @@ void Session::warn(std::string_view text) {
 void Session::emit(std::string_view schema, json::Value document) {
   if (!preferences_.json) return;
   progress_.finish();
-  json::Value whole;
-  whole.set("schema", schema);
-  for (const json::Member& member : document.object()) whole.set(member.first, member.second);
-  world_.out.write(json::dump(whole, 2) + "\n");
+  // Written piece by piece: a list of all duplicates may have more text than the rest of the program takes.
+  std::string text = fmt::format("{{\n  \"schema\": {}", json::dump(json::Value(schema)));
+  for (const auto& [name, value] : document.object()) {
+    text += fmt::format(",\n  {}: ", json::dump(json::Value(name)));
+    if (value.array().empty()) {
+      append_indented(text, json::dump(value, 2), "  ");
+    } else {
+      const char* before = "[";
+      for (const json::Value& item : value.array()) {
+        text += fmt::format("{}\n    ", std::exchange(before, ","));
+        append_indented(text, json::dump(item, 2), "    ");
+        if (text.size() < kPiece) continue;
+        world_.out.write(text);
+        text.clear();
+      }
+      text += "\n  ]";
+    }
+  }
+  world_.out.write(text + "\n}\n");
 }
 
 std::string Session::show_path(std::string_view p) const {

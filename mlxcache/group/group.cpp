@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <span>
@@ -41,17 +43,34 @@ constexpr std::int64_t kCoarsestClockNs = 2'000'000'000;
 constexpr unsigned kSamplersPerCore = 4;
 // Measured digests are kept at least this often, so that a scan cut short was not for nothing.
 constexpr std::int64_t kKeepEveryNs = 5'000'000'000;
-// Files that the catalog is asked and told of at once: 4 MB of rows.
-constexpr std::size_t kAskedAtOnce = std::size_t{1} << 14U;
+// Files that the catalog is asked of at once (an answer is many times what is kept of it), and told of at once (each time costs three syncs).
+constexpr std::size_t kAskedAtOnce = std::size_t{1} << 11U;
+constexpr std::size_t kToldAtOnce = std::size_t{1} << 14U;
 // Algorithms that can be computed, in the order of preference where they cost the same.
 constexpr Algorithm kComputable[] = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
+
+/// A digest that few have: an optional would take forty bytes of everybody.
+class RareDigest {
+ public:
+  RareDigest() = default;
+  RareDigest& operator=(const std::optional<Digest>& digest) {
+    digest_ = digest ? std::make_unique<Digest>(*digest) : nullptr;
+    return *this;
+  }
+  explicit operator bool() const { return digest_ != nullptr; }
+  const Digest& operator*() const { return *digest_; }
+  std::optional<Digest> get() const { return digest_ ? std::optional(*digest_) : std::nullopt; }
+
+ private:
+  std::unique_ptr<Digest> digest_;
+};
 
 /// An inode that may have twins.
 struct Candidate {
   std::uint32_t inode = 0;
   Knowledge knowledge;
-  std::optional<Digest> sample;
-  std::optional<Digest> twin;  // candidates with equal marks were compared and are equal
+  RareDigest sample;  // where it is not the measured SHA-256 of the whole, as it is of small files
+  RareDigest twin;    // candidates with equal marks were compared and are equal
   bool fresh = false;    // too young to be remembered
   bool touched = false;  // measured in this run: the catalog does not have it yet
 };
@@ -116,7 +135,7 @@ class Grouper {
       while (end < order.size() && size_of(order[end]) == size_of(order[begin])) ++end;
       if (end - begin > 1) {
         const std::size_t first = candidates_.size();
-        for (std::size_t i = begin; i < end; ++i) candidates_.push_back({.inode = order[i], .knowledge = {}, .sample = {}});
+        for (std::size_t i = begin; i < end; ++i) candidates_.emplace_back().inode = order[i];
         classes_.emplace_back(first, candidates_.size());
       }
       begin = end;
@@ -151,9 +170,9 @@ class Grouper {
       }
       c.knowledge.settle();
       if (!known[i]) continue;
-      c.sample = known[i]->sample;
       c.twin = known[i]->twin;
       for (const Digest& digest : known[i]->digests) learn(c, digest);
+      keep_sample(c, known[i]->sample);
     }
     return {};
   }
@@ -162,6 +181,20 @@ class Grouper {
     c.knowledge.measured(digest);
     if (digest.algorithm() == Algorithm::sha256) inode_of(c).sha256 = digest;
   }
+
+  void keep_sample(Candidate& c, const std::optional<Digest>& sample) {
+    const Digest* const whole = whole_of(c);
+    if (whole == nullptr || sample != *whole) c.sample = sample;
+  }
+  /// The measured SHA-256 of a file that is its own sample.
+  const Digest* whole_of(const Candidate& c) const {
+    if (!sample_is_whole(inventory_.inodes[c.inode].stat.size)) return nullptr;
+    const auto* item = c.knowledge.of(Algorithm::sha256);
+    return item != nullptr && item->measured ? &item->digest : nullptr;
+  }
+  /// Null if none is known.
+  const Digest* sample_of(const Candidate& c) const { return c.sample ? &*c.sample : whole_of(c); }
+  const Digest* sample_of(const Node& node) const { return sample_of(candidates_[node.members.front()]); }
 
   /// Joins candidates of one class that agree on a digest, unless another digest says that they differ.
   void cluster_by_digest() {
@@ -264,7 +297,7 @@ class Grouper {
       if (are_decided(pointers(nodes_of_class_[k]))) continue;
       undecided_.push_back(k);
       for (Node& node : nodes_of_class_[k]) {
-        if (!candidates_[node.members.front()].sample) todo.push_back(&node);
+        if (sample_of(node) == nullptr) todo.push_back(&node);
       }
     }
     // In the order of inodes, which on most file systems is near the order on the disk.
@@ -272,22 +305,28 @@ class Grouper {
       return inode_of(candidates_[a->members.front()]).stat.id < inode_of(candidates_[b->members.front()]).stat.id;
     });
     progress_.stage("sampling", todo.size(), false);
-    std::vector<std::optional<Error>> errors(todo.size());
+    std::map<std::size_t, Error> errors;
+    std::mutex mutex;  // of errors
     mlxbase::parallel_for(todo.size(), cores_ * kSamplersPerCore, [&](std::size_t i) {
       if (cancelled()) return;
       Candidate& c = candidates_[todo[i]->members.front()];
-      if (auto sampled = sample_one(c); !sampled) errors[i] = sampled.error();
+      if (auto sampled = sample_one(c); !sampled) {
+        const std::scoped_lock lock(mutex);
+        errors.emplace(i, sampled.error());
+      }
       progress_.advance(1);
     });
-    for (std::size_t i = 0; i < todo.size(); ++i) {
-      Candidate& c = candidates_[todo[i]->members.front()];
-      if (errors[i]) {
-        todo[i]->unreadable = true;
-        failed_.emplace_back(static_cast<std::uint32_t>(&c - candidates_.data()), *errors[i]);
-      } else if (c.sample && sample_is_whole(inode_of(c).stat.size)) {
-        learn(c, *c.sample);
-        todo[i]->knowledge.measured(*c.sample);
-      }
+    for (const auto& [i, error] : errors) {
+      todo[i]->unreadable = true;
+      failed_.emplace_back(todo[i]->members.front(), error);
+    }
+    for (Node* node : todo) {
+      Candidate& c = candidates_[node->members.front()];
+      if (!c.sample || !sample_is_whole(inode_of(c).stat.size)) continue;
+      const Digest digest = *c.sample;
+      learn(c, digest);
+      node->knowledge.measured(digest);
+      c.sample = std::nullopt;
     }
     // What comes next keeps it as well, and each keeping costs three syncs.
     if (cancelled() || clock_.steady_ns() - kept_at_ > kKeepEveryNs) TRY(keep_touched());
@@ -301,7 +340,7 @@ class Grouper {
     const Digest digest = TRY(sample(*file, inode.stat.size));
     TRY(still_unchanged(*file, inode));
     for (const auto& range : sample_ranges(inode.stat.size)) inode.bytes_read += range.length;
-    c.sample = digest;
+    c.sample = std::optional(digest);
     c.touched = true;
     return {};
   }
@@ -320,13 +359,12 @@ class Grouper {
     for (const std::size_t k : undecided_) {
       std::vector<Node*> alike;
       for (Node& node : nodes_of_class_[k]) {
-        if (candidates_[node.members.front()].sample && !node.unreadable) alike.push_back(&node);
+        if (sample_of(node) != nullptr && !node.unreadable) alike.push_back(&node);
       }
-      const auto sample_of = [&](const Node* n) -> const Digest& { return *candidates_[n->members.front()].sample; };
-      std::stable_sort(alike.begin(), alike.end(), [&](const Node* a, const Node* b) { return sample_of(a) < sample_of(b); });
+      std::stable_sort(alike.begin(), alike.end(), [&](const Node* a, const Node* b) { return *sample_of(*a) < *sample_of(*b); });
       for (std::size_t begin = 0; begin < alike.size();) {
         std::size_t end = begin + 1;
-        while (end < alike.size() && sample_of(alike[end]) == sample_of(alike[begin])) ++end;
+        while (end < alike.size() && *sample_of(*alike[end]) == *sample_of(*alike[begin])) ++end;
         add_tasks({alike.begin() + static_cast<std::ptrdiff_t>(begin), alike.begin() + static_cast<std::ptrdiff_t>(end)}, tasks);
         begin = end;
       }
@@ -449,14 +487,14 @@ class Grouper {
         left.push_back(task.nodes[n]);  // an error comes again when it is hashed, and is reported then
         continue;
       }
-      if (!reference.twin) reference.twin = new_mark(reference);
+      if (!reference.twin) reference.twin = std::optional(new_mark(reference));
       reference.touched = true;
       // All that were marked as twins of this one are now twins of the reference.
-      const std::optional<Digest> before = c.twin;
+      const std::optional<Digest> before = c.twin.get();
       for (const std::uint32_t m : task.nodes[n]->members) {
         Candidate& member = candidates_[m];
-        if (&member != &c && !(before && member.twin == before)) continue;
-        member.twin = reference.twin;
+        if (&member != &c && !(before && member.twin.get() == before)) continue;
+        member.twin = reference.twin.get();
         member.touched = true;
       }
       // What was measured of one is true of the other.
@@ -493,16 +531,21 @@ class Grouper {
     kept_at_ = clock_.steady_ns();
     const std::int64_t now = clock_.wall_ns();
     const std::span<const std::uint32_t> all(order);
-    for (std::size_t at = 0; at < all.size(); at += kAskedAtOnce) {
+    for (std::size_t at = 0; at < all.size(); at += kToldAtOnce) {
       std::vector<Measured> rows;
-      for (const std::uint32_t i : all.subspan(at, std::min(kAskedAtOnce, all.size() - at))) rows.push_back(measured_of(candidates_[i], now));
+      for (const std::uint32_t i : all.subspan(at, std::min(kToldAtOnce, all.size() - at))) rows.push_back(measured_of(candidates_[i], now));
       TRY(catalog_.remember(rows));
     }
     return {};
   }
 
   Measured measured_of(const Candidate& c, std::int64_t now) const {
-    Measured row{.of = catalog::fingerprint_of(inventory_.inodes[c.inode].stat), .sample = c.sample, .digests = {}, .twin = c.twin, .verified_at_ns = 0};
+    const Digest* const sample = sample_of(c);
+    Measured row{.of = catalog::fingerprint_of(inventory_.inodes[c.inode].stat),
+                 .sample = sample != nullptr ? std::optional(*sample) : std::nullopt,
+                 .digests = {},
+                 .twin = c.twin.get(),
+                 .verified_at_ns = 0};
     for (const auto& item : c.knowledge.items()) {
       if (item.measured) row.digests.push_back(item.digest);
     }
@@ -532,15 +575,15 @@ class Grouper {
       group.inodes.reserve(node.members.size());
       std::size_t unmeasured = 0;
       bool compared = true;  // all that are not measured bear one mark
-      const std::optional<Digest>* mark = nullptr;
+      std::optional<Digest> mark;
       for (const std::uint32_t m : node.members) {
         const Candidate& c = candidates_[m];
         group.inodes.push_back(c.inode);
         const auto& items = c.knowledge.items();
         if (std::any_of(items.begin(), items.end(), [](const auto& i) { return i.measured; })) continue;
         ++unmeasured;
-        if (mark == nullptr) mark = &c.twin;
-        compared = compared && c.twin && c.twin == *mark;
+        if (!mark) mark = c.twin.get();
+        compared = compared && c.twin && *c.twin == *mark;
       }
       group.evidence = unmeasured <= 1 ? Evidence::measured : compared ? Evidence::compared : Evidence::claimed;
       group.size = inode_of(candidates_[node.members.front()]).stat.size;

@@ -41,7 +41,9 @@ bool has_bytes_to_share(Role role) { return role == Role::payload || role == Rol
 
 void build_inodes(Inventory& inventory) {
   std::size_t names = 0;
-  for (const auto& listing : inventory.listings) names += listing.entries.size();
+  for (const auto& listing : inventory.listings) {
+    names += static_cast<std::size_t>(std::count_if(listing.entries.begin(), listing.entries.end(), [](const auto& e) { return e.stat.kind == FileKind::regular; }));
+  }
   inventory.inodes.clear();
   inventory.inodes.reserve(names);
   IdTable table(names);
@@ -65,7 +67,8 @@ void build_inodes(Inventory& inventory) {
       }
     }
   }
-  inventory.inodes.shrink_to_fit();
+  // To shrink is to copy, for a moment to hold both: only where many names are of few inodes.
+  if (inventory.inodes.capacity() - inventory.inodes.size() > inventory.inodes.size() / 4) inventory.inodes.shrink_to_fit();
 }
 
 void count_totals(Inventory& inventory) {
