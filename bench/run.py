@@ -1,6 +1,7 @@
 """The whole-program benchmarks. `./dev bench [SCAN|…]` calls it; each writes bench/results/<name>.md with machine, versions and
-command. Nothing here is a test: figures are read by people. Homes are made below --work and deleted afterwards."""
+command. Nothing here is a test: figures are read by people. Homes are made below --work and deleted afterwards (see --keep)."""
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -142,23 +143,33 @@ class Bench:
                                        for command, _ in programs.values()),
             "- What each prints goes to a file; page cache dropped before each cold run, every file read once before each warm one."])
 
-    def scan(self):
-        home = self.work / "home"
-        shutil.rmtree(home, ignore_errors=True)
-        facts = homes_of_bench.build(home, self.options.seed, self.options.gib)
+    @contextlib.contextmanager
+    def home(self, name, make, *how):
+        """(home, facts): made by make(home, *how), which gives facts or nothing; with --keep it stays, and one made in the same way is taken again."""
+        home, note = self.work / name, self.work / (name + ".json")
+        wanted = json.loads(json.dumps(how))
+        kept = json.loads(note.read_text()) if self.options.keep and note.exists() else {}
+        if kept.get("how") != wanted:
+            note.unlink(missing_ok=True)
+            shutil.rmtree(home, ignore_errors=True)
+            kept = {"how": wanted, "facts": make(home, *how)}
+            note.write_text(json.dumps(kept))
         try:
-            self.search("scan", "Scan and duplicate search on one mixed home", home, facts)
+            yield home, kept["facts"]
         finally:
-            shutil.rmtree(home)
+            if not self.options.keep:
+                note.unlink()
+                shutil.rmtree(home, ignore_errors=True)
+
+    def scan(self):
+        with self.home("home", homes_of_bench.build, self.options.seed, self.options.gib) as (home, facts):
+            if not self.options.make:
+                self.search("scan", "Scan and duplicate search on one mixed home", home, facts)
 
     def digests(self):
-        home = self.work / "digest-home"
-        shutil.rmtree(home, ignore_errors=True)
-        facts = homes_of_bench.build_digests(home, self.options.seed, self.options.gib * 0.65)
-        try:
-            self.search("digests", "Where every store carries digests", home, facts)
-        finally:
-            shutil.rmtree(home)
+        with self.home("digest-home", homes_of_bench.build_digests, self.options.seed, self.options.gib * 0.65) as (home, facts):
+            if not self.options.make:
+                self.search("digests", "Where every store carries digests", home, facts)
 
     # ---- sharing on volumes that can ----
 
@@ -223,16 +234,20 @@ class Bench:
 
     # ---- hashing against the machine's limit ----
 
+    @staticmethod
+    def make_blobs(home, count):
+        total = 0
+        for i in range(count):
+            data = payloads.gguf(i, 170_000_000 + i * 32)
+            stores.ollama(home / ".ollama/models", f"library/m{i}:latest", data)
+            total += len(data)
+        return total
+
     def hashing(self):
-        home = self.work / "hash-home"
-        shutil.rmtree(home, ignore_errors=True)
         state = self.work / "state"
-        try:
-            total = 0
-            for i in range(12):
-                data = payloads.gguf(i, 170_000_000 + i * 32)
-                stores.ollama(home / ".ollama/models", f"library/m{i}:latest", data)
-                total += len(data)
+        with self.home("hash-home", self.make_blobs, 12) as (home, total):
+            if self.options.make:
+                return
             cores = os.cpu_count()
             rows = []
             for n in (1, cores):
@@ -258,26 +273,27 @@ class Bench:
                 rate = total / median(costs[temperature])
                 rows.append([f"mlxcache verify, {temperature}: {rate / bound:.0%} of the limit", f"{rate / 1e9:.2f}"])
             self.report("hashing", "Hashing against what the machine can do", [f"{total / 1e9:.2f} GB in 12 blobs, whole program including start and scan.", "", table(["what", "GB/s"], rows), "", "- " + measure.version_of("openssl", "version")])
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
             self.forget(state)
 
     # ---- a million files ----
 
+    @staticmethod
+    def make_many(home, count):
+        for repo in range(count // 250):
+            folder = home / ".lmstudio/models" / f"org{repo % 50}" / f"model-{repo}"
+            folder.mkdir(parents=True)
+            for i in range(250):
+                with open(folder / f"part-{i:03}.safetensors", "wb") as file:
+                    file.write(b"%d %d" % (repo, i) + b"." * (repo % 97 + i))
+        return count // 250 * 250
+
     def million(self):
         rows = []
+        state = self.work / "state"
         for count in (100_000, 300_000, 1_000_000):
-            home, state = self.work / f"million-{count}", self.work / "state"
-            shutil.rmtree(home, ignore_errors=True)
-            try:
-                made = 0
-                for repo in range(count // 250):
-                    folder = home / ".lmstudio/models" / f"org{repo % 50}" / f"model-{repo}"
-                    folder.mkdir(parents=True)
-                    for i in range(250):
-                        with open(folder / f"part-{i:03}.safetensors", "wb") as file:
-                            file.write(b"%d %d" % (repo, i) + b"." * (repo % 97 + i))
-                        made += 1
+            with self.home(f"million-{count}", self.make_many, count) as (home, made):
+                if self.options.make:
+                    continue
                 self.forget(state)
                 env = self.env(home, state)
                 first = once([self.binary, "scan", "--json"], env)
@@ -288,10 +304,9 @@ class Bench:
                 rows.append([f"{made:,}", f"{first.seconds:.1f}", spread(again), f"{median(again) / made * 1e6:.1f}", spread(ls), f"{median(ls) / made * 1e6:.1f}", spread(walk),
                              f"{max(c.peak_mib for c in again):.0f}", f"{max(c.peak_mib for c in ls):.0f}", f"{size / 2**20:.0f}"])
                 print(f"million: {count}", file=sys.stderr, flush=True)
-            finally:
-                shutil.rmtree(home, ignore_errors=True)
                 self.forget(state)
-        self.report("million", "A million files", ["Small files of LM Studio models; first scan, then unchanged. `find -printf` stats the same files.", "",
+        if rows:
+            self.report("million", "A million files", ["Small files of LM Studio models; first scan, then unchanged. `find -printf` stats the same files.", "",
                     table(["files", "first scan s", "rescan s", "µs a file", "ls s", "µs a file", "find s", "rescan peak MiB", "ls peak MiB", "catalog MiB"], rows)])
 
 
@@ -311,6 +326,8 @@ def main():
     options.add_argument("--work", default="/var/tmp/mlxcache-bench", help="a folder on a real disk with 12 GB to spare")
     options.add_argument("--results", default=str(HERE / "results"))
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--keep", action="store_true", help="leave the homes in --work for a later run, and take those that an earlier run with --keep left (not: dedup, pull)")
+    options.add_argument("--make", action="store_true", help="only make the homes, and keep them: for a run in a quiet moment")
     options.add_argument("--without", action="append", default=[], metavar="PEER", help="leave this peer out (rmlint takes minutes on a cold home)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--gib", type=float, default=6.2)
@@ -319,6 +336,7 @@ def main():
     options.add_argument("--clients", default=str(HERE.parent / "build/bench/clients"), help="where `bench/run` installed huggingface_hub and Ollama")
     options.add_argument("--dedup-gib", type=float, default=1.5)
     chosen = options.parse_args()
+    chosen.keep = chosen.keep or chosen.make
     if os.name != "posix" or sys.platform == "darwin" or os.geteuid() != 0:
         raise SystemExit("dropping the page cache and loop mounts need root on Linux")
     bench = Bench(chosen)
