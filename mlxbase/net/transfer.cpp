@@ -83,6 +83,11 @@ Status Transfer::prepare(Easy easy, CURLSH* shared, const ClientOptions& options
   if (easy == nullptr) return fail(Code::out_of_memory, "HTTP: out of memory");
   easy_ = std::move(easy);
   curl_easy_reset(easy_.get());
+  // After some ends (no address found, HTTP/2) a handle still has its buffer, and libcurl refuses it another size: a new one then.
+  if (curl_easy_setopt(easy_.get(), CURLOPT_BUFFERSIZE, request_.bulk ? kBulkBuffer : kSmallBuffer) != CURLE_OK) {
+    easy_.reset(curl_easy_init());
+    if (easy_ == nullptr) return fail(Code::out_of_memory, "HTTP: out of memory");
+  }
   head_ = {};
   head_.url = url_;
   head_bytes_ = body_bytes_ = 0;

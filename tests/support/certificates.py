@@ -18,8 +18,9 @@ class Authority:
         self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
         (self._folder / "names").write_text("subjectAltName=DNS:localhost,DNS:hub.example,DNS:cdn.example,IP:127.0.0.1,IP:::1\nbasicConstraints=CA:FALSE\n")
         self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem")
+        self.certificate, self.key = self._folder / "server.pem", self._folder / "server.key"
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self._folder / "server.pem", self._folder / "server.key")
+        self.context.load_cert_chain(self.certificate, self.key)
         return self
 
     def _openssl(self, *arguments):
