@@ -65,7 +65,11 @@ Status Stager::tell_journal() {
 
 Status Stager::folder() {
   TRY(check_parents(fs_, i_.target_root, i_.target));
-  TRY(fs_.make_dir(i_.target, 0755));
+  if (auto folder = fs_.make_dir(i_.target, 0755); !folder) {
+    // Somebody was quicker: with a new plan there is nothing to do for it.
+    if (folder.error().os_errno == EEXIST) return fail(Error{Code::changed, folder.error().message, EEXIST});
+    return folder;
+  }
   const auto made = TRY(fs_.stat(i_.target));
   if (const auto above = fs_.stat(folder_of(i_.target), os::Follow::yes); above && (above->uid != made.uid || above->gid != made.gid)) {
     // A tool of another user has to be able to work in it.

@@ -6,17 +6,19 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxcache/pull/downloads_folder.h"
+#include "mlxcache/pull/obtain.h"
 
 namespace mlxcache::cli {
 namespace {
 
 namespace path = mlxbase::path;
 
-/// "<hex>", "<hex>.part", "<hex>.state": the hex; else empty.
+/// "<hex>", "<hex>.part", "<hex>.state", "<hex>.for-…": the hex; else empty.
 std::string key_of(std::string_view name) {
   for (const std::string_view ending : {".part", ".state"}) {
     if (name.ends_with(ending)) name.remove_suffix(ending.size());
   }
+  if (const auto own = name.rfind(pull::kOwnName); own != std::string_view::npos) name = name.substr(0, own);
   const bool hex = std::all_of(name.begin(), name.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
   return hex && (name.size() == 40 || name.size() == 64) ? std::string(name) : std::string();
 }

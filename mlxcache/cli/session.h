@@ -64,6 +64,7 @@ class Session {
   const stores::Context& context() const { return context_; }
   dedup::Machinery machinery();
   mlxbase::Progress& progress() { return progress_; }
+  ProgressFace& progress_face() { return progress_; }
   void progress_done() { progress_.finish(); }
   bool cancelled() const { return world_.cancel.requested(); }
 

@@ -65,6 +65,43 @@ TEST(ProgressLine, NeverExceedsTheTerminal) {
   EXPECT_NE(progress_line(state, 120, Style(false)).find("left"), std::string::npos);
 }
 
+TEST(PartLines, NeverExceedTheTerminalAndAreThereForSeveralOnly) {
+  const std::vector<ProgressPart> parts{{.name = "model-00001-of-00002.safetensors", .done = 1'000'000, .total = 4'000'000'000},
+                                         {.name = "a\x1b[31m.gguf", .done = 7, .total = 7},
+                                         {.name = "nothing", .done = 0, .total = 0}};
+  for (int columns = 2; columns < 120; ++columns) {
+    for (const std::string& line : part_lines(parts, columns, Style(false))) {
+      EXPECT_LT(display_width(line), static_cast<std::size_t>(columns));
+      EXPECT_EQ(line.find('\x1b'), std::string::npos);
+    }
+  }
+  const auto lines = part_lines(parts, 80, Style(false));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[0], "  model-00001-of-00002.safetensors    0 %  1.00 MB of 4.00 GB");
+  EXPECT_TRUE(part_lines(std::span(parts).first(1), 80, Style(false)).empty());
+}
+
+TEST(ProgressLine, WhatAnEarlierRunDidIsNoPartOfTheRate) {
+  const ProgressState state{.name = "downloading", .item = {}, .done = 9'000'000, .before = 8'000'000, .total = 10'000'000, .bytes = true, .elapsed_ns = 10 * kSecond};
+  const std::string line = progress_line(state, 120, Style(false));
+  EXPECT_NE(line.find("90 %"), std::string::npos);
+  EXPECT_NE(line.find("100 kB/s"), std::string::npos) << line;
+  EXPECT_NE(line.find("11.0 s left"), std::string::npos) << line;
+}
+
+TEST(ProgressFace, TakesEveryLineOffAgain) {
+  StringStream err;
+  FakeClock clock;
+  ProgressFace bar(err, clock, ProgressFace::Manner::bar, Style(false));
+  bar.stage("downloading", 10, true);
+  clock.now += kSecond;
+  const std::vector<ProgressPart> parts{{.name = "one", .done = 1, .total = 5}, {.name = "two", .done = 2, .total = 5}};
+  bar.parts(parts);
+  EXPECT_TRUE(err.text().ends_with("\x1b[2A\r")) << err.text();
+  bar.finish();
+  EXPECT_TRUE(err.text().ends_with("\r\x1b[J"));
+}
+
 TEST(ProgressFace, PrintsPlainLinesAtMostEveryTenSeconds) {
   StringStream err;
   FakeClock clock;

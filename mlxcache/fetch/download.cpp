@@ -14,15 +14,19 @@ namespace mlxcache::fetch {
 
 using namespace mlxbase;
 
+std::string lock_of(const Wanted& wanted) { return wanted.folder + "/" + wanted.digest.hex() + ".lock"; }
+
 Status download(os::FileSystem& fs, net::Client& client, Clock& clock, const std::vector<Wanted>& wanted, const DownloadOptions& options,
-                Progress& progress, const Cancel* cancel, const OnFile& on_file) {
+                Progress& progress, const Cancel* cancel, const OnFile& on_file, const BeforeFile& before_file) {
   for (const auto& file : wanted) {
     const auto algorithm = file.digest.algorithm();
     if (algorithm != Algorithm::sha256 && algorithm != Algorithm::git_sha1) {
       return fail(Code::invalid, fmt::format("{}: no digest by which its bytes could be confirmed", printable(file.name)));
     }
   }
-  DownloadEngine engine({.fs = fs, .client = client, .clock = clock, .options = options, .progress = progress, .cancel = cancel, .on_file = on_file}, wanted);
+  DownloadEngine engine({.fs = fs, .client = client, .clock = clock, .options = options, .progress = progress, .cancel = cancel, .on_file = on_file,
+                         .before_file = before_file},
+                        wanted);
   return engine.run();
 }
 

@@ -16,6 +16,10 @@ namespace {
 constexpr std::size_t kBlocksPerConnection = 16;      // 4 MiB
 constexpr std::uint64_t kBulkBytes = std::uint64_t{1} << 20U;
 constexpr std::int64_t kLockedOutNs = 500'000'000;
+constexpr std::int64_t kHeldUpNs = 300'000'000;
+constexpr std::int64_t kPartsNs = 100'000'000;
+constexpr std::size_t kPartsShown = 8;
+constexpr std::uint64_t kWorthTaking = 2 * kPieceBytes;  // less is there before a new connection is
 constexpr std::uint32_t kLookMs = 50;                 // how soon a cancel is noticed
 constexpr std::int64_t kNsPerMs = 1'000'000;
 
@@ -30,7 +34,7 @@ struct DownloadEngine::Job final : DownloadFile::Listener {
     phase = Phase::running;
     validator = std::move(seen);
     resumed = bytes_here;
-    engine.at_.progress.advance(bytes_here);
+    engine.resumed(bytes_here);
     engine.plan_missing(*this);
   }
   void on_locked_out() override {
@@ -52,12 +56,16 @@ struct DownloadEngine::Job final : DownloadFile::Listener {
     if (phase != Phase::running) return;
     if (++mismatches >= 2) {
       std::string where = file.ranges_that_differed();
-      if (!where.empty()) where = fmt::format("; between two tries {} differed", where);
+      if (!where.empty()) {
+        where = fmt::format("; between two tries {} differed", where);
+      } else if (file.came_twice()) {
+        where = "; they came twice and were the same: the server has another file than it lists";
+      }
       engine.failed(*this, {Code::corrupt, fmt::format("{}: the bytes are not those of {}{}", printable(wanted.name), wanted.digest.to_string(), where), 0}, false);
       return;
     }
     if (url + 1 < wanted.urls.size()) ++url;
-    engine.restart(*this, one_stream);
+    engine.restart(*this, one_stream, true);
   }
   void on_whole(Downloaded&& downloaded) override {
     if (phase == Phase::finished) return;
@@ -139,7 +147,7 @@ DownloadEngine::~DownloadEngine() = default;
 Status DownloadEngine::run() {
   std::uint64_t total = 0;
   for (const auto& job : jobs_) total += job->wanted.size;
-  at_.progress.stage("download", total, true);
+  at_.progress.stage("downloading", total, true);
   for (;;) {
     run_posted();
     if (at_.cancel != nullptr && at_.cancel->requested() && !stopping_) {
@@ -147,10 +155,11 @@ Status DownloadEngine::run() {
     }
     if (all_finished()) break;
     if (!stopping_) {
-      retry_locks();
+      try_again();
       open_more();
       assign();
     }
+    tell_parts();
     resume_resting();
     if (auto polled = at_.client.poll(patience()); !polled) stop_all(std::move(polled.error()));
   }
@@ -181,7 +190,7 @@ void DownloadEngine::open_more() {
     hungry += job.phase == Phase::opening || (job.phase == Phase::running && (!job.pending.empty() || job.active > 0));
   }
   const std::size_t ahead = connections_.size() + 2;
-  for (; next_to_open_ < jobs_.size() && hungry < ahead && open < 4 * ahead; ++next_to_open_, ++hungry, ++open) {
+  for (; next_to_open_ < jobs_.size() && hungry < ahead && open < 4 * ahead && !stopping_; ++next_to_open_, ++hungry, ++open) {
     auto& job = *jobs_[next_to_open_];
     at_.progress.item(job.wanted.name);
     if (job.wanted.size > kMaxDownload || (job.wanted.urls.empty() && job.wanted.size > 0)) {
@@ -189,19 +198,59 @@ void DownloadEngine::open_more() {
       if (!first_error_) first_error_ = Error{Code::invalid, fmt::format("{}: nowhere to download it from", printable(job.wanted.name)), 0};
       continue;
     }
-    job.phase = Phase::opening;
-    job.file.open();
+    begin(job);
   }
 }
 
-void DownloadEngine::retry_locks() {
-  const auto now = at_.clock.steady_ns();
-  for (std::size_t i = 0; i < next_to_open_; ++i) {
-    auto& job = *jobs_[i];
-    if (job.phase != Phase::locked_out || now < job.retry_at) continue;
-    job.phase = Phase::opening;
-    job.file.open();
+void DownloadEngine::begin(Job& job) {
+  if (at_.before_file) {
+    const auto answer = at_.before_file(job.index);
+    if (!answer) {
+      job.phase = Phase::finished;
+      stop_all(answer.error());
+      return;
+    }
+    if (*answer == Begin::later) {
+      job.phase = Phase::held_up;
+      job.retry_at = at_.clock.steady_ns() + kHeldUpNs;
+      return;
+    }
+    if (*answer == Begin::never) {
+      job.phase = Phase::finished;
+      resumed(job.wanted.size);
+      return;
+    }
   }
+  job.phase = Phase::opening;
+  job.file.open();
+}
+
+void DownloadEngine::try_again() {
+  const auto now = at_.clock.steady_ns();
+  for (std::size_t i = 0; i < next_to_open_ && !stopping_; ++i) {
+    auto& job = *jobs_[i];
+    if ((job.phase == Phase::locked_out || job.phase == Phase::held_up) && now >= job.retry_at) begin(job);
+  }
+}
+
+void DownloadEngine::resumed(std::uint64_t bytes) {
+  at_.progress.advance(bytes);
+  if (at_.options.on_resumed) at_.options.on_resumed(bytes);
+}
+
+void DownloadEngine::tell_parts() {
+  const auto now = at_.clock.steady_ns();
+  if (!at_.options.on_parts || now - parts_told_ns_ < kPartsNs) return;
+  parts_told_ns_ = now;
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < next_to_open_ && parts.size() < kPartsShown; ++i) {
+    auto& job = *jobs_[i];
+    if (job.phase != Phase::running) continue;
+    Part part{.name = job.wanted.name, .done = 0, .total = job.wanted.size};
+    for (const auto piece : job.file.have()) part.done += piece;
+    parts.push_back(part);
+  }
+  at_.options.on_parts(parts);
 }
 
 /// What is not here yet, in order, in stretches that give every connection something to do.
@@ -214,7 +263,8 @@ void DownloadEngine::plan_missing(Job& job) {
   }
   const auto have = job.file.have();
   const std::uint64_t share = size / connections_.size() / kPieceBytes * kPieceBytes;
-  const std::uint64_t longest = std::clamp(share, kPieceBytes, std::max(at_.options.range_bytes / kPieceBytes * kPieceBytes, kPieceBytes));
+  const std::uint64_t most = job.mismatches > 0 ? kPieceBytes : std::max(at_.options.range_bytes / kPieceBytes * kPieceBytes, kPieceBytes);
+  const std::uint64_t longest = std::clamp(share, kPieceBytes, most);
   for (std::uint64_t i = 0; i < have.size(); ++i) {
     const Range missing{i * kPieceBytes + have[i], i * kPieceBytes + piece_size(size, i)};
     if (missing.begin == missing.end) continue;
@@ -229,6 +279,8 @@ void DownloadEngine::plan_missing(Job& job) {
 
 bool DownloadEngine::take_range(Job& job, Connection& connection) {
   if (job.phase != Phase::running || job.pending.empty()) return false;
+  // Bytes that are here already and are not right come one piece after the other: each may be the last that is needed.
+  if (job.mismatches > 0 && (job.active > 0 || job.file.is_busy())) return false;
   connection.job = &job;
   connection.range = job.pending.front();
   connection.attempt = 0;
@@ -244,10 +296,35 @@ void DownloadEngine::assign() {
   for (auto& connection : connections_) {
     if (connection.job == nullptr) {
       while (from < next_to_open_ && !take_range(*jobs_[from], connection)) ++from;
-      if (connection.job == nullptr) continue;
+      if (connection.job == nullptr && !take_half(connection)) continue;
     }
     if (connection.transfer == 0 && now >= connection.retry_at) ask(connection);
   }
+}
+
+/// Towards the end some connections have nothing left to do while one has long to go: then half of what that one has not begun is taken over.
+bool DownloadEngine::take_half(Connection& idle) {
+  if (next_to_open_ < jobs_.size()) return false;
+  Connection* slowest = nullptr;
+  std::uint64_t most = 0;
+  for (auto& connection : connections_) {
+    if (connection.job == nullptr || connection.transfer == 0 || connection.whole || connection.job->phase != Phase::running || connection.job->mismatches > 0) continue;
+    if (!connection.stream->accepted()) continue;  // it may turn out that this server knows no ranges
+    const std::uint64_t left = connection.stream->end() - connection.stream->position();
+    if (left > most) {
+      most = left;
+      slowest = &connection;
+    }
+  }
+  if (slowest == nullptr || most < kWorthTaking) return false;
+  Job& job = *slowest->job;
+  const std::uint64_t end = slowest->stream->end();
+  const std::uint64_t middle = (slowest->stream->position() + most / 2 + kPieceBytes - 1) / kPieceBytes * kPieceBytes;
+  if (middle >= end) return false;
+  slowest->stream->shorten(middle);
+  slowest->range.end = middle;
+  job.pending.push_front({middle, end});
+  return take_range(job, idle);
 }
 
 void DownloadEngine::ask(Connection& connection) {
@@ -314,7 +391,7 @@ void DownloadEngine::ended(Connection& connection, Stream::Outcome outcome) {
 }
 
 /// Everything of this file again. Without ranges that is also how a broken connection is mended, so it must come to an end.
-void DownloadEngine::restart(Job& job, bool one_stream) {
+void DownloadEngine::restart(Job& job, bool one_stream, bool bytes_are_here) {
   drop_connections(job);
   if (++job.restarts > at_.options.retry.attempts) {
     failed(job, {Code::io, fmt::format("{}: begun {} times without reaching the end", printable(job.wanted.name), job.restarts), 0});
@@ -325,7 +402,7 @@ void DownloadEngine::restart(Job& job, bool one_stream) {
   job.validator.clear();
   job.direct.reset();
   job.phase = Phase::restarting;
-  job.file.restart();
+  bytes_are_here ? job.file.look_again() : job.file.restart();
 }
 
 void DownloadEngine::repeat(Connection& connection, const Error* error, const net::ResponseHead* head) {
@@ -426,7 +503,7 @@ void DownloadEngine::stop_all(Error why) {
   if (stopping_) return;
   stopping_ = std::move(why);
   for (auto& job : jobs_) {
-    if (job->phase == Phase::locked_out) job->phase = Phase::opening;  // its file holds nothing
+    if (job->phase == Phase::locked_out || job->phase == Phase::held_up) job->phase = Phase::opening;  // its file holds nothing
     if (job->phase != Phase::waiting) close(*job, true);
   }
 }

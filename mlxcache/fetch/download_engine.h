@@ -25,13 +25,14 @@ class DownloadEngine {
     mlxbase::Progress& progress;
     const mlxbase::Cancel* cancel;
     const OnFile& on_file;
+    const BeforeFile& before_file;
   };
   DownloadEngine(Setting setting, const std::vector<Wanted>& wanted);
   ~DownloadEngine();
   mlxbase::Status run();
 
  private:
-  enum class Phase : std::uint8_t { waiting, opening, locked_out, running, restarting, closing, finished };
+  enum class Phase : std::uint8_t { waiting, held_up, opening, locked_out, running, restarting, closing, finished };
   struct Job;
   struct Connection {
     std::unique_ptr<Stream> stream;
@@ -46,15 +47,19 @@ class DownloadEngine {
   };
 
   void open_more();
-  void retry_locks();
+  void begin(Job& job);
+  void try_again();
+  void tell_parts();
+  void resumed(std::uint64_t bytes);
   void assign();
   void plan_missing(Job& job);
   bool take_range(Job& job, Connection& connection);
+  bool take_half(Connection& idle);
   void ask(Connection& connection);
   void ended(Connection& connection, Stream::Outcome outcome);
   void repeat(Connection& connection, const mlxbase::Error* error, const mlxbase::net::ResponseHead* head);
   void bad_status(Connection& connection);
-  void restart(Job& job, bool one_stream);
+  void restart(Job& job, bool one_stream, bool bytes_are_here = false);
   void next_source(Connection& connection, mlxbase::Error error);
   void release(Connection& connection);
   void drop_connections(const Job& job);
@@ -75,6 +80,7 @@ class DownloadEngine {
   std::size_t next_to_open_ = 0;
   std::optional<mlxbase::Error> first_error_, stopping_;
   std::uint64_t random_;
+  std::int64_t parts_told_ns_ = 0;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;
   std::unique_ptr<Pool> pool_;  // last: its threads end before anything that they use

@@ -19,6 +19,7 @@ constexpr std::int64_t kSaveLatest = 30'000'000'000;   // ns: a slow line would 
 constexpr std::uint32_t kFileMode = 0644;
 constexpr std::uint64_t kWindow = std::uint64_t{16} << 20U;  // how far ahead of the hash a block is kept in memory
 constexpr std::size_t kReadBytes = std::size_t{1} << 20U;
+constexpr unsigned kTrials = 4;  // each reads the whole file
 
 /// With its names forced to the device: what is handed on must not be lost with the folder it lies in.
 Status make_folder(os::FileSystem& fs, const std::string& folder) {
@@ -73,13 +74,15 @@ Status DownloadFile::do_open() {
   auto& fs = tools_.fs;
   TRY(make_folder(fs, wanted_.folder));
   // The lock file stays: to remove it would let two processes hold "the" lock, each on an inode of its own.
-  auto lock = fs.try_lock(final_ + ".lock", kFileMode);
-  if (!lock && lock.error().code == Code::busy) {
-    tell([](Listener& listener) { listener.on_locked_out(); });
-    return {};
+  if (!wanted_.locked) {
+    auto lock = fs.try_lock(lock_of(wanted_), kFileMode);
+    if (!lock && lock.error().code == Code::busy) {
+      tell([](Listener& listener) { listener.on_locked_out(); });
+      return {};
+    }
+    if (!lock) return fail(std::move(lock.error()));
+    lock_ = std::move(*lock);
   }
-  if (!lock) return fail(std::move(lock.error()));
-  lock_ = std::move(*lock);
   const auto count = piece_count(wanted_.size);
   {
     const std::lock_guard guard(mutex_);
@@ -171,11 +174,17 @@ Status DownloadFile::start_over() {
 }
 
 void DownloadFile::write(BlockPtr block) {
-  guarded(writing_, [this, block = std::move(block)] { return do_write(block); });
+  ++writes_;
+  guarded(writing_, [this, block = std::move(block)] {
+    auto done = do_write(block);
+    --writes_;
+    return done;
+  });
 }
 
 Status DownloadFile::do_write(const BlockPtr& block) {
   const std::uint64_t piece = block->offset / kPieceBytes;
+  if (settled_) return {};
   {
     const std::lock_guard lock(mutex_);
     if (block->offset != piece * kPieceBytes + pieces_[piece].have) return {};  // from before a restart
@@ -187,11 +196,12 @@ Status DownloadFile::do_write(const BlockPtr& block) {
     const std::lock_guard lock(mutex_);
     pieces_[piece].have += static_cast<std::uint32_t>(block->size);
     // Kept if its turn comes soon; what is far ahead is read back from the page cache.
-    if (block->offset >= frontier_ && block->offset - frontier_ < kWindow && tools_.blocks.plentiful()) {
+    if (block->offset >= frontier_ && block->offset - frontier_ < kWindow && !second_look_ && tools_.blocks.plentiful()) {
       in_memory_.emplace(block->offset, block);
     }
     idle = !advancing_;
   }
+  if (second_look_) return weigh(piece);
   if (idle) schedule_advance();
   unsaved_ += block->size;
   maybe_save();
@@ -389,50 +399,150 @@ void DownloadFile::remember_validator(std::string validator) {
 }
 
 void DownloadFile::restart() {
-  guarded(writing_, [this]() -> Status {
-    piece_hashes_.clear();
-    unsaved_ = 0;
-    if (finished_before_) {  // all was here, so nobody else is at work on it
-      file_.reset();
-      TRY(remove_if_there(tools_.fs, final_));
-      TRY(start_over());
-    }
+  guarded(writing_, [this] { return do_restart(); });
+}
+
+Status DownloadFile::do_restart() {
+  piece_hashes_.clear();
+  unsaved_ = 0;
+  second_look_ = false;
+  if (finished_before_) {  // all was here, so nobody else is at work on it
+    file_.reset();
+    TRY(remove_if_there(tools_.fs, final_));
+    TRY(start_over());
+  }
+  {
     const std::lock_guard lock(mutex_);
     finished_before_ = false;
     earlier_.clear();
     for (auto& piece : pieces_) earlier_.push_back(std::exchange(piece, {}).sha256);
-    to_check_.assign(pieces_.size(), false);
-    in_memory_.clear();
     validator_.clear();
-    return Status{};
-  });
-  // One strand after the other, so that none is in the middle of something.
-  guarded(writing_, [this] {
-    guarded(chaining_, [this] {
-      sha256_.emplace(Algorithm::sha256);
-      if (git_sha1_) git_sha1_.emplace(Algorithm::git_sha1, wanted_.size);
-      {
-        const std::lock_guard lock(mutex_);
-        frontier_ = 0;
-        advancing_ = false;
-        in_memory_.clear();
+  }
+  rest_chain(true);
+  return {};
+}
+
+/// The hash of the whole begins anew (or does not run), and no record speaks of what was. One strand after the other, so that none is in the middle of something.
+void DownloadFile::rest_chain(bool follow) {
+  guarded(chaining_, [this, follow]() -> Status {
+    sha256_.emplace(Algorithm::sha256);
+    if (git_sha1_) git_sha1_.emplace(Algorithm::git_sha1, wanted_.size);
+    {
+      const std::lock_guard lock(mutex_);
+      frontier_ = 0;
+      advancing_ = !follow;
+      to_check_.assign(pieces_.size(), false);
+      in_memory_.clear();
+    }
+    guarded(saving_, [this, follow]() -> Status {
+      if (record_exists_) {
+        TRY(remove_if_there(tools_.fs, record_));
+        record_exists_ = false;
       }
-      guarded(saving_, [this]() -> Status {
-        if (record_exists_) {
-          TRY(remove_if_there(tools_.fs, record_));
-          record_exists_ = false;
-        }
-        tell([](Listener& listener) { listener.on_restarted(); });
-        schedule_advance();  // an empty file is whole already
-        return Status{};
-      });
+      tell([](Listener& listener) { listener.on_restarted(); });
+      if (follow) schedule_advance();  // an empty file is whole already
       return Status{};
     });
     return Status{};
   });
 }
 
+void DownloadFile::look_again() {
+  guarded(writing_, [this] { return do_look_again(); });
+}
+
+Status DownloadFile::do_look_again() {
+  std::vector<DownloadState::Piece> came;
+  {
+    const std::lock_guard lock(mutex_);
+    came = pieces_;
+  }
+  const bool comparable = came.size() > 1 && !finished_before_ && std::ranges::all_of(came, [](const auto& piece) { return piece.sha256.algorithm() == Algorithm::sha256; });
+  if (!comparable) return do_restart();
+  std::vector<DownloadState::Piece> still = came;
+  for (std::uint64_t i = 0; i < came.size() && !closing_; ++i) {
+    Hasher hasher(Algorithm::sha256);
+    TRY(hash_range(i * kPieceBytes, came[i].have, [&](std::span<const std::byte> bytes) { hasher.update(bytes); }));
+    if (hasher.finish() != came[i].sha256) still[i] = {};
+  }
+  const bool damaged_here = still != came;
+  piece_hashes_.clear();
+  unsaved_ = 0;
+  second_look_ = !damaged_here;
+  untried_ = false;
+  trials_left_ = kTrials;
+  {
+    const std::lock_guard lock(mutex_);
+    earlier_.clear();
+    if (damaged_here) {
+      pieces_ = std::move(still);
+    } else {
+      for (auto& piece : pieces_) earlier_.push_back(std::exchange(piece, {}).sha256);
+    }
+    validator_.clear();
+  }
+  rest_chain(damaged_here);
+  return {};
+}
+
+/// A block of the second look is written.
+Status DownloadFile::weigh(std::uint64_t piece) {
+  bool all = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (pieces_[piece].have < piece_size(wanted_.size, piece)) return {};
+    untried_ = untried_ || pieces_[piece].sha256 != earlier_[piece];
+    all = std::ranges::all_of(pieces_, [](const auto& one) { return one.sha256.algorithm() == Algorithm::sha256; });
+  }
+  if (untried_ && (all || trials_left_ > 0)) {
+    untried_ = false;
+    trials_left_ -= trials_left_ > 0 ? 1 : 0;
+    settled_ = TRY(measure_whole());
+    if (settled_) guarded(saving_, [this] { return do_finish(); });
+  }
+  if (all && !settled_) tell([](Listener& listener) { listener.on_mismatch(); });
+  return {};
+}
+
+Status DownloadFile::hash_range(std::uint64_t at, std::uint64_t length, const std::function<void(std::span<const std::byte>)>& each) {
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kReadBytes);
+  while (length > 0) {
+    const auto n = TRY(file_->pread(at, {buffer.get(), static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, length))}));
+    if (n == 0) return fail(Code::io, fmt::format("{}: shorter than it was", printable(part_)));
+    each({buffer.get(), n});
+    at += n;
+    length -= n;
+  }
+  return {};
+}
+
+/// Reads all of the file as it is now. True: those are the wanted bytes, and their pieces are noted.
+Result<bool> DownloadFile::measure_whole() {
+  Hasher sha256(Algorithm::sha256);
+  std::optional<Hasher> git_sha1;
+  if (git_sha1_) git_sha1.emplace(Algorithm::git_sha1, wanted_.size);
+  std::vector<DownloadState::Piece> found(piece_count(wanted_.size));
+  for (std::uint64_t i = 0; i < found.size(); ++i) {
+    if (closing_) return false;
+    Hasher own(Algorithm::sha256);
+    found[i].have = piece_size(wanted_.size, i);
+    TRY(hash_range(i * kPieceBytes, found[i].have, [&](std::span<const std::byte> bytes) {
+      own.update(bytes);
+      sha256.update(bytes);
+      if (git_sha1) git_sha1->update(bytes);
+    }));
+    found[i].sha256 = own.finish();
+  }
+  const Digest measured = sha256.finish();
+  if ((git_sha1 ? git_sha1->finish() : measured) != wanted_.digest) return false;
+  const std::lock_guard lock(mutex_);
+  measured_ = measured;
+  pieces_ = std::move(found);
+  return true;
+}
+
 void DownloadFile::close(bool keep_record) {
+  closing_ = true;
   auto& pool = tools_.pool;
   pool.post(writing_, [this, &pool, keep_record] {
     bool save_it = false;
@@ -461,11 +571,17 @@ std::vector<std::uint32_t> DownloadFile::have() {
   return out;
 }
 
+bool DownloadFile::came_twice() {
+  const std::lock_guard lock(mutex_);
+  const auto known = [](const Digest& digest) { return digest.algorithm() == Algorithm::sha256; };
+  return !earlier_.empty() && std::ranges::all_of(earlier_, known) && std::ranges::all_of(pieces_, [&](const auto& piece) { return known(piece.sha256); });
+}
+
 std::string DownloadFile::ranges_that_differed() {
   const std::lock_guard lock(mutex_);
   std::string out;
   for (std::size_t i = 0; i < earlier_.size() && i < pieces_.size() && out.size() < 200; ++i) {
-    if (earlier_[i].algorithm() == Algorithm::none || earlier_[i] == pieces_[i].sha256) continue;
+    if (earlier_[i].algorithm() == Algorithm::none || pieces_[i].sha256.algorithm() == Algorithm::none || earlier_[i] == pieces_[i].sha256) continue;
     if (!out.empty()) out += ", ";
     out += fmt::format("bytes {}-{}", i * kPieceBytes, i * kPieceBytes + piece_size(wanted_.size, i) - 1);
   }

@@ -1,6 +1,7 @@
 #pragma once
 // The disk's side of one download: lock, part file, record, piece digests, and the hash of the whole, which follows the bytes in order
 // while ranges arrive in any. Works on the pool's threads; what it has to say is posted to the thread that drives the network.
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,8 +50,13 @@ class DownloadFile {
   void open();
   /// A block lies within one piece and begins where that piece's bytes end so far.
   void write(BlockPtr block);
+  /// Whether blocks wait for being written, or for what comes of it.
+  bool is_busy() const { return writes_ > 0 || settled_; }
   /// Everything again, from nothing. Blocks written before are forgotten.
   void restart();
+  /// After a mismatch. Pieces that the disk no longer gives back as they came are wanted again, and no others. If there are none, all are, but what is here stays: each
+  /// piece that comes otherwise than before is tried in the place of the first one, and what has not come again by then counts as it was.
+  void look_again();
   void remember_validator(std::string validator);
   /// Ends it, recording (after a sync) what is here if `keep_record`.
   void close(bool keep_record);
@@ -58,6 +64,8 @@ class DownloadFile {
   std::vector<std::uint32_t> have();
   /// After a mismatch and another try: the ranges that differed between the two, for people; empty if none or one try only.
   std::string ranges_that_differed();
+  /// All of it came twice, in pieces that can be compared.
+  bool came_twice();
 
   const std::string& path() const { return final_; }
 
@@ -73,6 +81,12 @@ class DownloadFile {
   mlxbase::Status check_resumed(std::uint64_t piece);
   mlxbase::Status hash_from_disk(std::uint64_t upto);
   void complete();
+  mlxbase::Status do_restart();
+  mlxbase::Status do_look_again();
+  void rest_chain(bool follow);
+  mlxbase::Status weigh(std::uint64_t piece);
+  mlxbase::Status hash_range(std::uint64_t at, std::uint64_t length, const std::function<void(std::span<const std::byte>)>& each);
+  mlxbase::Result<bool> measure_whole();
   mlxbase::Status do_finish();
   mlxbase::Status save();
   void maybe_save();
@@ -97,7 +111,9 @@ class DownloadFile {
   std::map<std::uint64_t, PieceHash> piece_hashes_;
   std::uint64_t unsaved_ = 0;
   std::int64_t last_save_ns_ = 0;
-  std::uint64_t pages_done_ = 0;
+  bool second_look_ = false;   // bytes come again to be held against those that are here
+  bool untried_ = false;       // a piece came otherwise and the whole was not measured since
+  unsigned trials_left_ = 0;
 
   // Touched by `chaining_` only.
   std::optional<mlxbase::Hasher> sha256_, git_sha1_;
@@ -119,6 +135,9 @@ class DownloadFile {
   bool finished_before_ = false;  // the file lay there whole
   bool stopped_ = false;          // failed, complete or closed
   mlxbase::Digest measured_;
+  std::atomic<bool> closing_{false};
+  std::atomic<bool> settled_{false};  // the second look has found the right bytes
+  std::atomic<std::size_t> writes_{0};
 };
 
 }  // namespace mlxcache::fetch

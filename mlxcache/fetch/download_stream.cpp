@@ -47,6 +47,8 @@ bool is_strong(std::string_view validator) { return validator.size() >= 2 && val
 void Stream::begin(Plan plan) {
   plan_ = std::move(plan);
   position_ = plan_.range.begin;
+  asked_end_ = plan_.range.end;
+  accepted_ = false;
   block_.reset();
   resting_ = false;
   outcome_.reset();
@@ -77,13 +79,14 @@ Status Stream::on_head(const net::ResponseHead& head) {
     }
     if (!plan_.whole) return end_with(Outcome::no_ranges);
   }
+  accepted_ = true;
   hooks_.on_accepted(head);
   return {};
 }
 
 Status Stream::check_range(const net::ResponseHead& head) {
   const auto range = parse_content_range(net::find_header(head.headers, "Content-Range").value_or(""));
-  if (!range || range->first != position_ || range->last >= plan_.range.end) return end_with(Outcome::refused, "the server sends another range than was asked for");
+  if (!range || range->first != position_ || range->last >= asked_end_) return end_with(Outcome::refused, "the server sends another range than was asked for");
   if (range->total && *range->total != plan_.file_size) {
     return end_with(Outcome::refused, fmt::format("the server's file has {} bytes, not {}", *range->total, plan_.file_size));
   }
@@ -98,7 +101,9 @@ bool Stream::wants_data() {
 }
 
 Status Stream::on_data(std::span<const std::byte> data) {
-  if (data.size() > plan_.range.end - position_) return end_with(Outcome::refused, "the server sends more than was asked for");
+  if (data.size() > asked_end_ - position_) return end_with(Outcome::refused, "the server sends more than was asked for");
+  const bool to_the_end = data.size() >= plan_.range.end - position_;
+  if (to_the_end) data = data.first(plan_.range.end - position_);
   hooks_.on_bytes(data.size());
   while (!data.empty()) {
     if (block_ == nullptr) {
@@ -114,6 +119,7 @@ Status Stream::on_data(std::span<const std::byte> data) {
     data = data.subspan(n);
     if (block_->size == room_) hand_on();
   }
+  if (to_the_end && plan_.range.end < asked_end_) return end_with(Outcome::done);
   return {};
 }
 

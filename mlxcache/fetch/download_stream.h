@@ -53,12 +53,16 @@ class Stream final : public mlxbase::net::Sink {
   Stream(Blocks& blocks, Hooks hooks) : blocks_(blocks), hooks_(std::move(hooks)) {}
 
   void begin(Plan plan);
+  /// Ends sooner, at the border of a piece that has not been begun; what the server sends beyond is not read.
+  void shorten(std::uint64_t end) { plan_.range.end = end; }
   /// Hands on what is in memory, and is idle.
   void leave();
 
   std::uint64_t position() const { return position_; }
   std::uint64_t end() const { return plan_.range.end; }
   bool progressed() const { return position_ > plan_.range.begin; }
+  /// An answer with the wanted range has begun.
+  bool accepted() const { return accepted_; }
   bool resting() const { return resting_; }
   void no_longer_resting() { resting_ = false; }
   const std::optional<mlxbase::net::ResponseHead>& head() const { return head_; }
@@ -78,9 +82,11 @@ class Stream final : public mlxbase::net::Sink {
   Hooks hooks_;
   Plan plan_;
   std::uint64_t position_ = 0;
+  std::uint64_t asked_end_ = 0;  // plan_.range.end before it was shortened
   BlockPtr block_;
   std::size_t room_ = 0;  // of block_
   bool resting_ = false;
+  bool accepted_ = false;
   std::optional<Outcome> outcome_;
   std::optional<mlxbase::net::ResponseHead> head_;
   mlxbase::Error error_;

@@ -17,6 +17,7 @@
 #include "mlxbase/testing/hooked_file_system.h"
 #include "mlxbase/testing/scripted_server.h"
 #include "mlxbase/testing/temporary_folder.h"
+#include "mlxcache/fetch/download_pool.h"
 
 namespace mlxcache::fetch {
 namespace {
@@ -67,7 +68,7 @@ struct Attempt {
     return download(fs, *client, system_clock(), wanted, options, progress, &cancel, [&](std::size_t index, Downloaded&& file) -> Status {
       files[index] = std::move(file);
       return on_file ? on_file() : Status{};
-    });
+    }, before_file);
   }
 
   os::FileSystem& fs;
@@ -77,6 +78,7 @@ struct Attempt {
   Cancel cancel;
   std::map<std::size_t, Downloaded> files;
   std::function<Status()> on_file;
+  BeforeFile before_file;
 };
 
 const std::string& big() {
@@ -300,6 +302,116 @@ TEST(Download, WrongBytesAreFetchedOnceMoreAndNeverHandedOn) {
   EXPECT_THAT(refused.error().message, HasSubstr("bytes 8388608-16777215"));
   EXPECT_TRUE(again.files.empty());
   EXPECT_FALSE(fs.exists("/elsewhere/" + digest_of(big()).hex()));
+}
+
+/// Six pieces: a second look that fetched them all would show.
+const std::string& bigger() {
+  static const std::string content = noise(6 * kPieceBytes, 11);
+  return content;
+}
+
+TEST(Download, OneWrongPieceCostsWhatLiesBeforeItAndNotTheFile) {
+  std::string wrong = bigger();
+  wrong[kPieceBytes + 5] ^= 1;
+  std::atomic<int> rounds{0};
+  ScriptedServer flaky([&](const Asked& request, Peer& peer) {
+    const bool first = request.header("range").value_or("").starts_with(fmt::format("bytes={}-", kPieceBytes)) && rounds++ == 0;
+    peer.answer_file(request, first ? wrong : bigger(), "v");
+  });
+  for (const Algorithm algorithm : {Algorithm::sha256, Algorithm::git_sha1}) {
+    rounds = 0;
+    MemoryFileSystem fs;
+    Attempt run(fs);
+    const auto done = run({run.want(flaky.url("/"), bigger(), algorithm)});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(rounds, 2) << "the wrong piece came once more";
+    EXPECT_EQ(fs.content(run.files[0].path), bigger());
+    EXPECT_EQ(run.files[0].sha256, digest_of(bigger()));
+    ASSERT_EQ(run.files[0].pieces.size(), 6U);
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(run.files[0].pieces[i], digest_of(std::string_view(bigger()).substr(i * kPieceBytes, kPieceBytes)));
+    EXPECT_EQ(run.files[0].bytes_transferred, 8 * kPieceBytes) << "pieces behind the wrong one came again";
+  }
+}
+
+TEST(Download, WhatThisDiskSpoiltIsFetchedAgainAndNothingElse) {
+  std::atomic<std::size_t> written{0};
+  ScriptedServer server([&](const Asked& request, Peer& peer) {
+    const bool first = request.header("range").value_or("").starts_with("bytes=0-");
+    while (first && written < 3 * kPieceBytes / kBlockBytes && peer.is_open()) peer.wait_ms(5);
+    peer.answer_file(request, bigger(), "v");
+  });
+  MemoryFileSystem disk;
+  bool spoilt = false;
+  // What lies far behind the beginning is read back for the hash of the whole: then one of its bits is another.
+  mlxbase::testing::HookedFileSystem fs(disk, [&](const mlxbase::testing::Call& call) -> Status {
+    if (!call.path.ends_with(".part")) return {};
+    if (call.name == "pwrite") ++written;
+    if (call.name != "pread" || spoilt) return {};
+    std::string part = disk.content(call.path);
+    part.back() ^= 1;
+    disk.put(call.path, part);
+    spoilt = true;
+    return {};
+  });
+  Attempt run(fs);
+  run.options.connections = 2;
+  run.options.range_bytes = 3 * kPieceBytes;
+  const auto done = run({run.want(server.url("/"), bigger())});
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_TRUE(spoilt) << "nothing was read back, so this shows nothing";
+  EXPECT_EQ(disk.content(run.files[0].path), bigger());
+  EXPECT_EQ(run.files[0].bytes_transferred, 7 * kPieceBytes);
+}
+
+TEST(Download, AnIdleConnectionTakesHalfOfWhatASlowOneHasLeft) {
+  std::atomic<bool> taken{false};
+  ScriptedServer server([&](const Asked& request, Peer& peer) {
+    const std::string range = request.header("range").value_or("");
+    if (range.starts_with(fmt::format("bytes={}-", 3 * kPieceBytes)) && range.ends_with(fmt::format("-{}", 6 * kPieceBytes - 1))) {
+      // The second half of the file comes to a stand after its first bytes, until somebody else has asked for its end.
+      peer.send(fmt::format("HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\n\r\n", 3 * kPieceBytes, 3 * kPieceBytes, 6 * kPieceBytes - 1, 6 * kPieceBytes));
+      peer.send(std::string_view(bigger()).substr(3 * kPieceBytes, 1000));
+      while (!taken && peer.is_open()) peer.wait_ms(5);
+      peer.send(std::string_view(bigger()).substr(3 * kPieceBytes + 1000));
+      return;
+    }
+    if (range.starts_with("bytes=0-")) return peer.answer_file(request, bigger());
+    taken = true;
+    peer.answer_file(request, bigger());
+  });
+  MemoryFileSystem fs;
+  Attempt run(fs);
+  run.options.connections = 2;
+  run.options.range_bytes = 8 * kPieceBytes;
+  const auto done = run({run.want(server.url("/"), bigger())});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_TRUE(taken);
+  EXPECT_EQ(fs.content(run.files[0].path), bigger());
+  EXPECT_EQ(run.files[0].bytes_transferred, bigger().size()) << "what was taken over came once";
+}
+
+TEST(Download, AFileMayBeHeldUpOrNoLongerWanted) {
+  ScriptedServer server([&](const Asked& request, Peer& peer) { peer.answer_file(request, request.target, "v"); });
+  MemoryFileSystem fs;
+  Attempt run(fs);
+  std::map<std::size_t, int> asked;
+  run.before_file = [&](std::size_t index) -> Result<Begin> {
+    ++asked[index];
+    if (index == 0) return run.files.contains(2) ? Begin::now : Begin::later;  // until the third has come
+    return index == 1 ? Begin::never : Begin::now;
+  };
+  const auto done = run({run.want(server.url("/a"), "/a"), run.want(server.url("/b"), "/b"), run.want(server.url("/c"), "/c")});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_TRUE(run.files.contains(0) && !run.files.contains(1) && run.files.contains(2));
+  EXPECT_GE(asked[0], 2);
+  EXPECT_EQ(asked[1], 1);
+  EXPECT_EQ(server.requests().size(), 2U);
+
+  Attempt again(fs);
+  again.before_file = [](std::size_t) -> Result<Begin> { return fail(Code::permission, "no"); };
+  const auto refused = again({again.want(server.url("/d"), "/d")});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::permission);
 }
 
 TEST(Download, AMirrorsBytesReplaceWrongOnes) {

@@ -17,7 +17,7 @@ using mlxbase::Result;
 constexpr std::string_view kGrammar =
     "an id is hf:org/repo[@revision][/file] (or org/repo), ollama:name[:tag], or https://host/path#sha256=<64 hex digits>";
 
-auto wrong(std::string_view text, std::string_view reason) {
+auto wrong(std::string_view text, const std::string& reason) {
   constexpr std::size_t kShown = 200;
   return fail(Code::invalid, "'" + printable(text.substr(0, kShown)) + "': " + std::string(reason) + "; " + std::string(kGrammar));
 }
@@ -70,8 +70,12 @@ Result<Id> parse_hub(std::string_view whole, std::string_view text, bool bare) {
     end = std::min(text.find('/', first + 1), text.size());
   }
   id.repo = text.substr(0, end);
-  if (bare && !id.repo.contains('/')) return wrong(whole, "is no id of a kind that is known here");
-  if (id.repo.contains(':')) return wrong(whole, "a repo's id has no ':'; a quantisation is chosen with --quant");
+  if (bare && !id.repo.contains('/')) return wrong(whole, "is no id of a kind that is known here" + (stores::ollama::parse_name(whole) ? "; Ollama's model of this name is ollama:" + printable(whole.substr(0, 200)) : std::string()));
+  if (id.repo.contains(':')) {
+    const std::string repo = id.repo.substr(0, id.repo.find(':'));
+    return wrong(whole, "a repo's id has no ':'; a quantisation is chosen with --quant, as in 'mlxcache pull " + printable(repo.substr(0, 200)) + " --quant " +
+                            printable(id.repo.substr(repo.size() + 1, 100)) + "'");
+  }
   if (!stores::hf::is_repo_id(id.repo)) return wrong(whole, "'" + printable(id.repo.substr(0, 200)) + "' is no repo id of a hub");
   text.remove_prefix(end);
   if (text.starts_with('@')) {

@@ -6,6 +6,7 @@
 #include "mlxcache/pull/obtain.h"
 #include "mlxcache/pull/pull.h"
 #include "mlxcache/pull/source.h"
+#include "mlxcache/publish/files.h"
 
 namespace mlxcache::pull {
 namespace {
@@ -34,9 +35,11 @@ ModelSource source_of(const stores::Context& context, const Plan& plan, const Ha
     const bool model = file.name.ends_with(".gguf") && !path::file_name(file.name).contains("mmproj");
     if (!model) continue;
     if (auto facts = stores::gguf_facts(context, file.path)) out.gguf = *std::move(facts);
+    // As the repo calls it: what people ask for, and what a tool's own download would have left.
+    if (out.tag == "latest") out.tag = publish::quant_of(path::file_name(file.name));
+    if (out.tag.empty()) out.tag = out.gguf && !out.gguf->file_type.empty() ? out.gguf->file_type : "latest";
     break;
   }
-  if (out.tag == "latest" && out.gguf && !out.gguf->file_type.empty()) out.tag = out.gguf->file_type;
   return out;
 }
 
@@ -157,6 +160,26 @@ void tidy(mlxbase::os::FileSystem& fs, const Plan& plan, const Haul& haul) {
   (void)fs.remove_dir(plan.downloads_folder);
 }
 
+/// First into the id's own store, which takes the downloads in; then into the others.
+Status publish_everywhere(const change::Machinery& machinery, catalog::Catalog& catalog, mlxbase::net::Client& client, const Plan& plan, const Options& options,
+                          ModelSource source, const publish::Adopted& adopted, Pulled& out) {
+  const stores::Context& context = machinery.context;
+  Publishing publishing(machinery, catalog, client, options, out);
+  if (source.registry_manifest.empty() && adopted.empty()) {
+    TRY(publishing.publish(source, plan.targets, adopted, true));
+  } else {
+    // The others share what the first has taken in, and of a registry's layers they want files: so they come after.
+    TRY(publishing.publish(source, {plan.targets.front()}, adopted, true));
+    follow_moves(context, publishing.moved(), source);
+    ModelSource others = source_for_others(source, plan.resolved);
+    if (!source.registry_manifest.empty() && !others.files.empty()) {
+      if (auto facts = stores::gguf_facts(context, others.files.front().path)) others.gguf = *std::move(facts);
+    }
+    TRY(publishing.publish(others, {plan.targets.begin() + 1, plan.targets.end()}, {}, false));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Pulled> run(const change::Machinery& machinery, catalog::Catalog& catalog, mlxbase::net::Client& client, Plan plan, const Options& options,
@@ -173,18 +196,10 @@ Result<Pulled> run(const change::Machinery& machinery, catalog::Catalog& catalog
   for (std::uint32_t i = 0; i < haul.files.size(); ++i) {
     if (haul.files[i].downloaded) adopted.emplace(i, haul.files[i].path);
   }
-  Publishing publishing(machinery, catalog, client, options, out);
-  if (source.registry_manifest.empty() && adopted.empty()) {
-    TRY(publishing.publish(source, plan.targets, adopted, true));
-  } else {
-    // The others share what the first has taken in, and of a registry's layers they want files: so they come after.
-    TRY(publishing.publish(source, {plan.targets.front()}, adopted, true));
-    follow_moves(context, publishing.moved(), source);
-    ModelSource others = source_for_others(source, plan.resolved);
-    if (!source.registry_manifest.empty() && !others.files.empty()) {
-      if (auto facts = stores::gguf_facts(context, others.files.front().path)) others.gguf = *std::move(facts);
-    }
-    TRY(publishing.publish(others, {plan.targets.begin() + 1, plan.targets.end()}, {}, false));
+  const auto published = publish_everywhere(machinery, catalog, client, plan, options, std::move(source), adopted, out);
+  if (!published) {
+    give_back(context.fs, haul);
+    return fail(published.error());
   }
   tidy(context.fs, plan, haul);
   return out;

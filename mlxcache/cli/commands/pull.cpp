@@ -238,6 +238,15 @@ void print_pulled(Session& session, const pull::Pulled& pulled, std::int64_t too
   }
 }
 
+void show_progress(Session& session, fetch::DownloadOptions& download) {
+  download.on_resumed = [&session](std::uint64_t bytes) { session.progress_face().already(bytes); };
+  download.on_parts = [&session](std::span<const fetch::Part> parts) {
+    std::vector<ProgressPart> shown;
+    for (const fetch::Part& part : parts) shown.push_back({part.name, part.done, part.total});
+    session.progress_face().parts(shown);
+  };
+}
+
 pull::Watcher watcher_of(Session& session) {
   pull::Watcher out;
   out.on_downloaded = [&session](const PlannedFile& file, std::uint64_t) {
@@ -251,7 +260,8 @@ pull::Watcher watcher_of(Session& session) {
 
 Result<Exit> run(Session& session, const Arguments& arguments) {
   const fetch::Id id = TRY(fetch::parse_id(*arguments.one("ID")));
-  const pull::Options options = TRY(options_of(arguments));
+  pull::Options options = TRY(options_of(arguments));
+  show_progress(session, options.download);
   const fetch::Endpoints endpoints = TRY(fetch::endpoints(session.context()));
   const auto client = TRY(client_of(session, endpoints.offline));
   scan::Options look;
