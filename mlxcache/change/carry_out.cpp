@@ -76,7 +76,11 @@ Status Carrier::begin_journal() {
   const journal::Begin begin{.id = id_, .time_ns = began_ns_, .command = command, .version = std::string(kProgramVersion)};
   auto writer = journal::Writer::create(fs_, machinery_.home, begin);
   if (!writer) {
-    return fail(Error{writer.error().code, fmt::format("the journal cannot be written, so nothing was changed: {}", writer.error().message), writer.error().os_errno});
+    // Even a removal needs this much: whoever cleans up a full disk is told how.
+    const bool full = writer.error().code == Code::out_of_space;
+    return fail(Error{writer.error().code, fmt::format("the journal cannot be written, so nothing was changed: {}{}", writer.error().message,
+                                                       full ? "; delete some small file first, or let MLXCACHE_HOME name a folder on another disk" : ""),
+                      writer.error().os_errno});
   }
   journal_.emplace(std::move(*writer));
   return {};

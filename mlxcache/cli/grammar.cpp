@@ -22,6 +22,7 @@ using mlxbase::Status;
 struct Slot {
   std::string_view name;
   Kind kind{};
+  bool repeated = false;
   bool given = false;
   std::vector<std::string> values;
   CLI::Option* option = nullptr;
@@ -31,6 +32,7 @@ void add_option(CLI::App& app, const Option& row, std::deque<Slot>& slots) {
   Slot& slot = slots.emplace_back();
   slot.name = row.name;
   slot.kind = row.kind;
+  slot.repeated = row.repeated;
   if (row.value.empty()) {
     slot.option = app.add_flag(std::string(row.name), slot.given)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     return;
@@ -52,6 +54,34 @@ void add_operand(CLI::App& app, const Operand& row, std::deque<Slot>& slots) {
 std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
   const auto near = nearest(word, candidates);
   return near ? fmt::format("; did you mean '{}'?", *near) : std::string();
+}
+
+/// Letters and digits alone: "LM-Studio" and "lmstudio" are one.
+std::string bare(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c >= 'A' && c <= 'Z') out += static_cast<char>(c - 'A' + 'a');
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
+  }
+  return out;
+}
+
+/// Names of stores may be given with commas between, and as people write them.
+void settle_stores(Slot& slot) {
+  if (slot.kind != Kind::store) return;
+  std::vector<std::string> values;
+  for (const std::string& value : slot.values) {
+    for (std::size_t begin = 0; begin <= value.size();) {
+      const std::size_t end = slot.repeated ? std::min(value.find(',', begin), value.size()) : value.size();
+      std::string word = value.substr(begin, end - begin);
+      for (const std::string_view choice : choices_of(Kind::store)) {
+        if (!bare(word).empty() && bare(choice) == bare(word)) word = choice;
+      }
+      values.push_back(std::move(word));
+      begin = end + 1;
+    }
+  }
+  slot.values = std::move(values);
 }
 
 Status check_value(const Slot& slot, const std::string& value) {
@@ -197,8 +227,8 @@ Status parse(std::span<const std::string> words, Invocation& invocation) {
   }
 
   salvage_globals(words, invocation.globals);
-  const Parsed* chosen = nullptr;
-  for (const Parsed& parsed : all) {
+  Parsed* chosen = nullptr;
+  for (Parsed& parsed : all) {
     if (parsed.app->parsed()) chosen = &parsed;
   }
   invocation.command = chosen != nullptr ? chosen->command : nullptr;
@@ -208,7 +238,8 @@ Status parse(std::span<const std::string> words, Invocation& invocation) {
   collect(globals, invocation.globals);
   if (chosen == nullptr) return {};
 
-  for (const Slot& slot : chosen->slots) {
+  for (Slot& slot : chosen->slots) {
+    settle_stores(slot);
     for (const std::string& value : slot.values) {
       if (auto good = check_value(slot, value); !good) return good;
     }

@@ -47,6 +47,9 @@ TEST(Grammar, AModelNamedLikeACommandIsStillAModel) {
 
 TEST(Grammar, ErrorsNameTheWordAndTheWayOut) {
   EXPECT_NE(complaint({"scna"}).find("did you mean 'scan'"), std::string::npos);
+  EXPECT_NE(complaint({"publish", "x", "--to", "ollama,jam"}).find("did you mean 'jan'"), std::string::npos);
+  EXPECT_NE(complaint({"publish", "x", "--to", "ollama,"}), "");
+  EXPECT_EQ(complaint({"publish", "x", "--to", "Ollama,lmstudio"}), "") << "with commas, and as people write it";
   EXPECT_NE(complaint({"dedup", "--store", "olama"}).find("did you mean 'ollama'"), std::string::npos);
   EXPECT_NE(complaint({"scan", "--apply"}).find("'dedup' does"), std::string::npos);
   EXPECT_NE(complaint({"scan", "--min-size", "x"}).find("500M"), std::string::npos);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mlxbase/core/clock.h"
@@ -31,6 +32,7 @@ struct Plan {
   change::Plan changes;
   std::vector<Leaving> leaving;
   std::vector<Refused> refused;
+  std::uint64_t short_of_bytes = 0;       // prune: so much more would have to go for the budget
   std::uint64_t freed_bytes = 0;          // exact where volumes tell who refers to which blocks; never more than that elsewhere
   bool exact = true;
 };
@@ -40,7 +42,10 @@ struct Named {
   std::uint32_t store = 0;
   std::uint32_t model = 0;
 };
-/// Errors: not_found (near names in the message).
+/// Whether a model's id is this name: the same but for the case, or a repo's name where the tool puts the hub before it and a tag behind ("org/name" and
+/// "org/name:Q8_0" are Ollama's "hf.co/org/name:Q8_0").
+bool is_named(std::string_view id, std::string_view name);
+/// Those that are named just so; what is_named() besides is added, since to a person it is the same model. Errors: not_found (near names in the message).
 mlxbase::Result<std::vector<Named>> models_named(const catalog::Inventory& inventory, const std::string& model);
 
 /// `from` empty and `everywhere` false: the model must be in one store only. Errors: not_found, invalid (in several stores: which), busy, io.

@@ -92,6 +92,47 @@ TEST_F(Keep, AModelInSeveralStoresHasToBeSaidWhereFrom) {
   EXPECT_GE(all->freed_bytes, 2 * gguf.size());
 }
 
+TEST_F(Keep, ARepoIsMeantWhereverAToolPutsTheHubBeforeItsName) {
+  build(StoreKind::lm_studio, {{"org/M-GGUF", {{"m-Q8_0.gguf", gguf}}}});
+  build(StoreKind::ollama, {{"hf.co/org/M-GGUF:Q8_0", {{"model.gguf", gguf}}}, {"hf.co/org/Other:Q8_0", {{"model.gguf", other}}}});
+  const auto from = remove("org/M-GGUF", {StoreKind::ollama});
+  ASSERT_TRUE(from) << from.error().message;
+  ASSERT_EQ(from->leaving.size(), 1U);
+  EXPECT_EQ(from->leaving[0].model, "hf.co/org/M-GGUF:Q8_0");
+  EXPECT_THAT(remove("org/M-GGUF").error().message, HasSubstr("2 stores"));
+  const auto all = remove("org/M-GGUF", {}, true);
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->leaving.size(), 2U);
+  EXPECT_TRUE(remove("org/M-GGUF:Q8_0", {StoreKind::ollama}));
+  EXPECT_FALSE(remove("org/M-GGUF:Q4_0", {StoreKind::ollama}));
+  EXPECT_THAT(remove("org/M-GGUF", {StoreKind::jan}).error().message, HasSubstr("it is in lm-studio, ollama"));
+  ASSERT_TRUE(pin(fs, home, "org/M-GGUF"));
+  EXPECT_TRUE(remove("org/M-GGUF", {}, true)->leaving.empty()) << "a pin holds it in every tool";
+}
+
+TEST(IsNamed, TakesTheHubAndTheTagOffAndNothingElse) {
+  EXPECT_TRUE(is_named("org/Name", "ORG/name"));
+  EXPECT_TRUE(is_named("hf.co/org/name:Q8_0", "org/name"));
+  EXPECT_TRUE(is_named("huggingface.co/org/name:Q8_0", "org/name:q8_0"));
+  EXPECT_FALSE(is_named("org/name:Q8_0", "org/name")) << "a name of Ollama's own";
+  EXPECT_FALSE(is_named("hf.co/org/name:Q8_0", "name"));
+  EXPECT_FALSE(is_named("hf.co/org/name:Q8_0", "org/nam"));
+  EXPECT_FALSE(is_named("example.org/org/name:Q8_0", "org/name"));
+}
+
+TEST_F(Keep, ABudgetThatCannotBeReachedIsSaidToBeSo) {
+  build(StoreKind::lm_studio, {{"org/M", {{"m.gguf", gguf}}}, {"org/N", {{"n.gguf", other}}}});
+  list();
+  ASSERT_TRUE(pin(fs, home, "org/M"));
+  const auto plan = plan_prune(context(), inventory, home, {.budget_bytes = 1000, .unused_ns = {}, .only = {}}, newest + kDay);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->leaving.size(), 1U);
+  EXPECT_GE(plan->short_of_bytes, gguf.size() - 1000);
+  const auto enough = plan_prune(context(), inventory, home, {.budget_bytes = gguf.size() + 16'384, .unused_ns = {}, .only = {}}, newest + kDay);
+  ASSERT_TRUE(enough);
+  EXPECT_EQ(enough->short_of_bytes, 0U);
+}
+
 TEST_F(Keep, WhatAnotherToolHasTooIsNotCountedAsFreed) {
   build(StoreKind::lm_studio, {{"org/M", {{"m.gguf", gguf}}}});
   build(StoreKind::ollama, {{"llama3.2:1b", {{"model.gguf", gguf}}}});

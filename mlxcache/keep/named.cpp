@@ -43,6 +43,25 @@ std::vector<Named> exactly(const Inventory& inventory, std::string_view id, cons
   return found;
 }
 
+/// "org/name:tag" of "hf.co/org/name:tag", "huggingface.co/…" and "huggingface://…"; else empty.
+std::string_view without_hub(std::string_view id) {
+  for (const std::string_view hub : {"hf.co/", "huggingface.co/", "huggingface://", "hf://"}) {
+    if (id.size() > hub.size() && equal_ignoring_case(id.substr(0, hub.size()), hub)) return id.substr(hub.size());
+  }
+  return {};
+}
+
+/// What a tool's own way of writing a hub's name hides from exactly().
+void add_other_spellings(const Inventory& inventory, std::string_view name, std::vector<Named>& found) {
+  for (std::uint32_t s = 0; s < inventory.listings.size(); ++s) {
+    const auto& models = inventory.listings[s].models;
+    for (std::uint32_t m = 0; m < models.size(); ++m) {
+      const bool there = std::any_of(found.begin(), found.end(), [&](const Named& n) { return n.store == s && n.model == m; });
+      if (!there && !without_hub(models[m].id).empty() && is_named(models[m].id, name)) found.push_back({s, m});
+    }
+  }
+}
+
 std::string near_names(const Inventory& inventory, std::string_view id) {
   std::set<std::string> names;
   const std::string_view last = mlxbase::path::file_name(id).empty() ? id : mlxbase::path::file_name(id);
@@ -60,8 +79,15 @@ std::string near_names(const Inventory& inventory, std::string_view id) {
 
 }  // namespace
 
+bool is_named(std::string_view id, std::string_view name) {
+  if (equal_ignoring_case(id, name)) return true;
+  const std::string_view own = without_hub(id);
+  return !own.empty() && (equal_ignoring_case(own, name) || equal_ignoring_case(own.substr(0, own.rfind(':')), name));
+}
+
 mlxbase::Result<std::vector<Named>> models_named(const Inventory& inventory, const std::string& model) {
   auto found = exactly(inventory, model, std::nullopt);
+  add_other_spellings(inventory, model, found);
   if (const auto slash = model.find('/'); found.empty() && slash != std::string::npos) {
     if (const stores::Adapter* row = stores::find_adapter(std::string_view(model).substr(0, slash)); row != nullptr) {
       found = exactly(inventory, std::string_view(model).substr(slash + 1), row->kind);

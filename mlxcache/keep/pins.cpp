@@ -68,7 +68,7 @@ Status unpin(mlxbase::os::FileSystem& fs, const std::string& home, const std::st
 
 bool is_pinned(const std::vector<std::string>& pins, catalog::StoreKind kind, const std::string& model) {
   const std::string with_store = mlxbase::path::join(stores::adapter_of(kind).name, model);
-  return std::find(pins.begin(), pins.end(), model) != pins.end() || std::find(pins.begin(), pins.end(), with_store) != pins.end();
+  return std::any_of(pins.begin(), pins.end(), [&](const std::string& pin) { return pin == with_store || is_named(model, pin); });
 }
 
 }  // namespace mlxcache::keep

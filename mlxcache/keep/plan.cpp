@@ -66,8 +66,12 @@ Result<Plan> plan_remove(const stores::Context& context, const Inventory& invent
   const auto pinned = TRY(pins(context.fs, home));
   auto found = TRY(models_named(inventory, model));
   if (!from.empty()) {
+    std::set<std::string> elsewhere;
+    for (const Named& n : found) elsewhere.insert(std::string(stores::adapter_of(inventory.listings[n.store].root.kind).name));
     std::erase_if(found, [&](const Named& n) { return !is_among(from, inventory.listings[n.store].root.kind); });
-    if (found.empty()) return fail(Code::not_found, fmt::format("'{}' is in none of the stores that --from names", printable(model)));
+    if (found.empty()) {
+      return fail(Code::not_found, fmt::format("'{}' is in none of the stores that --from names; it is in {}", printable(model), fmt::join(elsewhere, ", ")));
+    }
   }
   std::set<std::uint32_t> where;
   for (const Named& n : found) where.insert(n.store);
@@ -192,6 +196,7 @@ Result<Plan> plan_prune(const stores::Context& context, const Inventory& invento
     }
   }
   if (cancelled(context)) return fail(Code::cancelled, "stopped while planning; nothing was changed");
+  if (options.budget_bytes) plan.short_of_bytes = wanted - std::min(wanted, plan.freed_bytes);
   return plan;
 }
 

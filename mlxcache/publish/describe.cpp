@@ -310,7 +310,9 @@ Result<ModelSource> describe(const stores::Context& context, catalog::Catalog& c
     if (!name.ends_with(".gguf") || name.starts_with("mmproj")) continue;
     source.format = "gguf";
     source.gguf = TRY(stores::gguf_facts(context, f.path));
-    if (source.tag == "latest" && !source.gguf->file_type.empty()) source.tag = source.gguf->file_type;
+    // As the repo calls it: what people ask for, and what a tool's own download would have left.
+    if (source.tag == "latest") source.tag = quant_of(name);
+    if (source.tag.empty()) source.tag = source.gguf->file_type.empty() ? "latest" : source.gguf->file_type;
     break;
   }
   if (!found.quant.empty()) source.tag = found.quant;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "mlxbase/core/units.h"
 #include "mlxcache/cli/change_text.h"
 #include "mlxcache/cli/commands/commands.h"
 #include "mlxcache/cli/parts.h"
@@ -22,7 +23,12 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   options.find_duplicates = false;
   const catalog::Inventory inventory = TRY(session.scan(options));
   const keep::Plan plan = TRY(keep::plan_prune(session.context(), inventory, session.home(), wanted, session.world().clock.wall_ns()));
-  return show_or_do(session, arguments, inventory, plan, "mlxcache.prune/1", "Nothing has to go.");
+  auto shown = show_or_do(session, arguments, inventory, plan, "mlxcache.prune/1", plan.short_of_bytes > 0 ? "Nothing can go." : "Nothing has to go.");
+  if (shown && plan.short_of_bytes > 0) {
+    session.warn(fmt::format("the budget of {} is not reached: {} more would have to go; what stays is pinned, in use, not older than --unused, or shares its blocks",
+                             mlxbase::format_bytes(*wanted.budget_bytes), mlxbase::format_bytes(plan.short_of_bytes)));
+  }
+  return shown;
 }
 
 constexpr Option kOptions[] = {

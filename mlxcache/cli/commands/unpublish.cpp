@@ -36,12 +36,33 @@ Result<std::set<std::string>> placed_by_us(Session& session) {
   return out;
 }
 
+/// Whether bytes that were measured to be those of `file` lie under a name that stays.
+bool are_elsewhere(const catalog::Inventory& inventory, catalog::Catalog& catalog, const catalog::Fingerprint& file, std::uint64_t size, const std::set<std::string>& leaving) {
+  std::vector<catalog::Fingerprint> states{file};
+  for (const catalog::Inode& inode : inventory.inodes) {
+    const bool stays = std::any_of(inode.names.begin(), inode.names.end(), [&](catalog::NameRef name) { return !leaving.contains(inventory.entry(name).path); });
+    if (stays && inode.stat.size == size && inode.stat.kind == mlxbase::os::FileKind::regular) states.push_back(catalog::fingerprint_of(inode.stat));
+  }
+  const auto known = catalog.look_up(states);
+  if (!known || !known->front()) return false;
+  for (std::size_t i = 1; i < known->size(); ++i) {
+    if (!(*known)[i]) continue;
+    for (const mlxbase::Digest& digest : known->front()->digests) {
+      if (std::find((*known)[i]->digests.begin(), (*known)[i]->digests.end(), digest) != (*known)[i]->digests.end()) return true;
+    }
+  }
+  return false;
+}
+
 /// Why a model is no publication, if it is none.
-std::optional<std::string> why_not(const keep::Plan& plan, const std::set<std::string>& ours) {
+std::optional<std::string> why_not(const catalog::Inventory& inventory, catalog::Catalog& catalog, const keep::Plan& plan, const std::set<std::string>& ours) {
+  std::set<std::string> leaving;
+  for (const change::Change& c : plan.changes.changes) leaving.insert(c.path);
   for (const keep::Leaving& l : plan.leaving) {
     if (l.freed_bytes < kSmall && !l.shared_with.empty()) continue;
     const bool all_ours = std::all_of(plan.changes.changes.begin(), plan.changes.changes.end(), [&](const change::Change& c) {
-      return c.kind != change::Kind::remove || !c.expected || c.root.path != l.store_root || ours.contains(c.path);
+      if (c.kind != change::Kind::remove || !c.expected || c.root.path != l.store_root) return true;
+      return ours.contains(c.path) && (c.expected->size < kSmall || are_elsewhere(inventory, catalog, *c.expected, c.expected->size, leaving));
     });
     if (all_ours) continue;
     return fmt::format("{} has these bytes to itself: taking the model out would lose it. That is 'mlxcache rm {} --from {}'",
@@ -58,7 +79,7 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   options.find_duplicates = false;
   const catalog::Inventory inventory = TRY(session.scan(options));
   const keep::Plan plan = TRY(keep::plan_remove(session.context(), inventory, session.home(), *arguments.one("MODEL"), kinds, false));
-  if (const auto reason = why_not(plan, TRY(placed_by_us(session)))) return fail(Code::unsupported, *reason);
+  if (const auto reason = why_not(inventory, *TRY(session.open_catalog()), plan, TRY(placed_by_us(session)))) return fail(Code::unsupported, *reason);
   return show_or_do(session, arguments, inventory, plan, "mlxcache.unpublish/1", "Nothing was taken out.");
 }
 
