@@ -37,7 +37,9 @@ def main():
         env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "MLXCACHE_HOME": str(Path(top) / "state")}
         process = subprocess.Popen([binary, "watch", "--json", "--since", "0s", "--quiet-for", "0s"], env=env, stdout=subprocess.PIPE, text=True)
         try:
-            started = json.loads(process.stdout.readline())
+            started = {"event": ""}
+            while started["event"] != "started":  # "polling" may come before it
+                started = json.loads(process.stdout.readline())
             state = Path(top) / "state/watch.json"
             while not (state.exists() and json.loads(state.read_text())["looks"] > 0):
                 time.sleep(0.1)
