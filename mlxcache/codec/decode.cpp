@@ -66,8 +66,8 @@ Status decode(std::span<const std::byte> coded, std::span<const std::byte> base,
   }
   if (h.kind == Kind::delta && base.size() != h.base_size) return fail(Code::invalid, "decode a tensor: the base has another size");
   auto* to = reinterpret_cast<std::uint8_t*>(out.data());
-  std::memcpy(to, h.edge.data(), h.layout.phase);
-  std::memcpy(to + h.layout.phase + h.body(), h.edge.data() + h.layout.phase, h.edge.size() - h.layout.phase);
+  std::copy_n(h.edge.begin(), h.layout.phase, out.begin());
+  std::copy(h.edge.begin() + h.layout.phase, h.edge.end(), out.begin() + static_cast<std::ptrdiff_t>(h.layout.phase + h.body()));
   const DecodeTables tables(h);
   const Blocks blocks{h, parsed.info, tables, kernels_of(options.kernel)};
   const unsigned threads = static_cast<unsigned>(std::clamp<std::uint64_t>(options.threads, 1, std::max<std::uint64_t>(1, h.blocks())));
