@@ -1,5 +1,5 @@
 #pragma once
-// Text to token ids and back, as Hugging Face's `tokenizers` does it: read from tokenizer.json.
+// Text to token ids and back, as Hugging Face's `tokenizers` does it: read from tokenizer.json or from a GGUF file's metadata.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mlxbase/core/result.h"
+#include "mlxbase/format/gguf.h"
 #include "mlxhub/text/vocabulary.h"
 
 namespace mlxhub::text {
@@ -18,6 +19,9 @@ class Tokenizer {
  public:
   /// Errors: corrupt (no tokenizer.json), unsupported (a part that is not built, by name).
   static mlxbase::Result<Tokenizer> from_json(std::string_view tokenizer_json);
+  /// The header must have been read with Limits::kept_array_bytes large enough for the vocabulary. Knows byte-level BPE and SentencePiece's
+  /// BPE. Errors: as from_json.
+  static mlxbase::Result<Tokenizer> from_gguf(const mlxbase::gguf::Header& header);
 
   /// Bytes that are not UTF-8 count as U+FFFD. `special`: put the tokens around it that the model wants at the ends. Special tokens that
   /// are written out in the text are recognised; who must not let a user write them looks for them first. Errors: unsupported (a regular

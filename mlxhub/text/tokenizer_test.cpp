@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "mlxbase/core/bytes.h"
 
 namespace mlxhub::text {
 namespace {
@@ -123,6 +129,67 @@ TEST(Tokenizer, ReadsEveryShorterFileWithoutHarm) {
 TEST(Tokenizer, TakesBytesThatAreNoUtf8) {
   const Tokenizer tokenizer = made(kByteLevel);
   EXPECT_EQ(*tokenizer.encode("x\xFFx\xE2\x82", false), (Ids{17, 17})) << "U+FFFD is not in this vocabulary";
+}
+
+namespace gguf = mlxbase::gguf;
+
+gguf::Value list_of(const std::vector<std::string>& texts) {
+  mlxbase::ByteWriter out;
+  for (const std::string& text : texts) {
+    out.put(std::uint64_t{text.size()});
+    out.put_bytes(mlxbase::as_bytes(text));
+  }
+  return {.type = gguf::Type::array, .element = gguf::Type::string, .count = texts.size(), .elements = out.take()};
+}
+template <class Word>
+gguf::Value words_of(gguf::Type type, const std::vector<Word>& words) {
+  mlxbase::ByteWriter out;
+  for (const Word word : words) out.put(std::bit_cast<std::uint32_t>(word));
+  return {.type = gguf::Type::array, .element = type, .count = words.size(), .elements = out.take()};
+}
+gguf::Header byte_level_header() {
+  gguf::Header header;
+  header.metadata = {{"tokenizer.ggml.model", gguf::string_value("gpt2")},
+                     {"tokenizer.ggml.pre", gguf::string_value("llama-bpe")},
+                     {"tokenizer.ggml.tokens", list_of({"h", "e", "he", "Ġ", "Ġh", "<|begin|>"})},
+                     {"tokenizer.ggml.token_type", words_of<std::int32_t>(gguf::Type::i32, {1, 1, 1, 1, 1, 3})},
+                     {"tokenizer.ggml.merges", list_of({"h e", "Ġ h"})},
+                     {"tokenizer.ggml.bos_token_id", gguf::u32_value(5)}};
+  return header;
+}
+
+TEST(TokenizerFromGguf, ReadsByteLevelMerges) {
+  const auto tokenizer = Tokenizer::from_gguf(byte_level_header());
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ(*tokenizer->encode("he he<|begin|>h"), (Ids{5, 2, 3, 2, 5, 0}));
+  EXPECT_EQ(tokenizer->decode(Ids{5, 2, 4}), "he h");
+}
+
+TEST(TokenizerFromGguf, MergesByScore) {
+  gguf::Header header;
+  header.metadata = {{"tokenizer.ggml.model", gguf::string_value("llama")},
+                     {"tokenizer.ggml.tokens", list_of({"<unk>", "<s>", "<0xC3>", "<0xA9>", "▁", "a", "b", "ab", "▁a"})},
+                     {"tokenizer.ggml.scores", words_of<float>(gguf::Type::f32, {0, 0, 0, 0, -5, -5, -5, -2, -1})},
+                     {"tokenizer.ggml.token_type", words_of<std::int32_t>(gguf::Type::i32, {2, 3, 6, 6, 1, 1, 1, 1, 1})},
+                     {"tokenizer.ggml.bos_token_id", gguf::u32_value(1)},
+                     {"tokenizer.ggml.unknown_token_id", gguf::u32_value(0)}};
+  const auto tokenizer = Tokenizer::from_gguf(header);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ(*tokenizer->encode("abab é"), (Ids{1, 8, 6, 7, 4, 2, 3}));
+  EXPECT_EQ(tokenizer->decode(Ids{1, 8, 6, 7, 4, 2, 3}), "abab é");
+}
+
+TEST(TokenizerFromGguf, RefusesWhatItDoesNotKnowByName) {
+  gguf::Header header = byte_level_header();
+  header.metadata[1].value = gguf::string_value("other");
+  EXPECT_EQ(Tokenizer::from_gguf(header).error().message, "GGUF: the pre-tokenizer \"other\"");
+  header = byte_level_header();
+  header.metadata[2].value.elements.pop_back();
+  EXPECT_EQ(Tokenizer::from_gguf(header).error().code, Code::corrupt);
+  header = byte_level_header();
+  header.metadata[4].value = list_of({"h x"});
+  EXPECT_EQ(Tokenizer::from_gguf(header).error().code, Code::corrupt);
+  EXPECT_EQ(Tokenizer::from_gguf({}).error().code, Code::corrupt);
 }
 
 TEST(Detokenizer, GivesWholeCharactersOnly) {

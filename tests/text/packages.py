@@ -27,6 +27,17 @@ def templates():
     return found
 
 
+def vocabularies():
+    """(name, GGUF file, [(text, ids)]): what llama.cpp's own tests expect of its tokenisers."""
+    for path in sorted(BUILD.glob("llama.cpp/vocab/*.gguf")):
+        inputs, outputs = path.with_name(path.name + ".inp"), path.with_name(path.name + ".out")
+        if not inputs.exists():
+            continue
+        asked = inputs.read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
+        told = [[int(part) for part in line.split()] for line in outputs.read_text().split("\n")]
+        yield path.stem.removeprefix("ggml-vocab-"), path, list(zip(asked, told))
+
+
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 
 

@@ -37,6 +37,9 @@ def ours(source, inputs):
     return results
 
 
+NOT_BUILT = ("bert-bge", "deepseek-llm", "gemma-4")  # WordPiece, a pre-tokenizer and a model that from_gguf refuses by name
+
+
 class Tokenizers(unittest.TestCase):
     def test_encode_decode_and_stream_as_tokenizers_does(self):
         found = packages.tokenizers()
@@ -59,6 +62,21 @@ class Tokenizers(unittest.TestCase):
                     print(f"--- {name} {inputs[i][:200]!r}\n  theirs: {theirs[i][:60]} {texts_back[i][:200]!r}\n  ours:   {results[i][0][:60]} {results[i][1][:200]!r} {results[i][2][:200]!r}",
                           file=sys.stderr)
                 self.assertEqual(len(wrong), 0)
+
+    def test_encodes_as_llama_cpp_expects_of_its_vocabularies(self):
+        passed = []
+        for name, path, pairs in packages.vocabularies():
+            if name in NOT_BUILT:
+                with self.assertRaises(AssertionError, msg=f"{name} is built now: take it off the list"):
+                    ours(path, ["x"])
+                continue
+            with self.subTest(name):
+                results = ours(path, [text for text, _ in pairs])
+                wrong = [(text, told, result[0]) for (text, told), result in zip(pairs, results) if result[0] != told]
+                self.assertEqual(wrong[:3], [])
+                passed.append(name)
+        print(f"GGUF vocabularies: {', '.join(passed)}; refused: {', '.join(NOT_BUILT)}", file=sys.stderr)
+        self.assertGreater(len(passed), 9)
 
 
 if __name__ == "__main__":
