@@ -99,7 +99,8 @@ def make_family(base_file, out, seed):
     put("resized-vocab", resized)
     put("resharded", base, files=3)
     put("meta-only", base, metadata={"format": "pt", "note": "another tool"})
-    put("fp32-twin", {n: from_bf16(t) for n, t in base.items()}, "F32")
+    put("fp32-twin", dict(read_safetensors(base_file)), "F32")  # what the base was cast from
+    put("fp32-widened", {n: from_bf16(t) for n, t in base.items()}, "F32")
     put("f16-alone", {n: (t * 1.0).astype(numpy.float16) for n, t in read_safetensors(base_file).items()}, "F16")
 
 
@@ -138,7 +139,7 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     family = work / "family"
     make_family(Path(options.base), family, options.seed)
-    order = [n for n in ("base", "ft-light", "ft-mid", "ft-heavy", "ft-sparse", "lora-merged", "resized-vocab", "resharded", "meta-only", "fp32-twin")]
+    order = [n for n in ("base", "ft-light", "ft-mid", "ft-heavy", "ft-sparse", "lora-merged", "resized-vocab", "resharded", "meta-only", "fp32-twin", "fp32-widened")]
     env = {**os.environ, "MLXCACHE_HOME": str(work / "state"), "HOME": str(work)}
     binary = Path(options.binary).resolve()
 
@@ -182,7 +183,7 @@ def main():
     run("tar", "-cf", tar, "-C", work, "family")
     for title, args in (("zstd -3 --long=27", ["-3", "--long=27"]), ("zstd -9 --long=31", ["-9", "--long=31"])):
         cpu, _, _ = run("zstd", "-q", "-f", *args, tar, "-o", work / "z.zst")
-        back, _, _ = run("zstd", "-q", "-f", "-d", "--memory=2200MB", work / "z.zst", "-o", work / "z.tar")
+        back, _, _ = run("zstd", "-q", "-f", "-d", "--long=31", work / "z.zst", "-o", work / "z.tar")
         size = size_of(work / "z.zst")
         print(f"| {title} | family | {total / 1e6:.1f} | {size / 1e6:.1f} | {size / total:.4f} | {rate(total, cpu)} | {rate(total, back)} |", flush=True)
     for p in (tar, work / "z.zst", work / "z.tar"):
