@@ -142,6 +142,32 @@ TEST(Canvas, ForeignTextIsCutAtTheEdgeAndMadeHarmless) {
   EXPECT_EQ(grid.row(0), "  \\x1b[…");
 }
 
+TEST(Canvas, NothingIsDrawnOutsideOfIt) {
+  std::mt19937 chance(3);
+  const auto number = [&](int least, int most) { return least + static_cast<int>(chance() % static_cast<unsigned>(most - least + 1)); };
+  const std::vector<float> values(60, 1.0F);
+  for (int round = 0; round < 3000; ++round) {
+    Grid grid({.width = 30, .height = 12});
+    const Rect rect{.x = number(-3, 30), .y = number(-3, 12), .width = number(0, 33), .height = number(0, 14)};
+    Canvas c(grid, rect, chance() % 2 == 0);
+    c.put(number(-2, 35), number(-2, 15), U'x');
+    c.put(c.width(), 0, U'x');
+    c.put(0, c.height(), U'x');
+    c.text(number(-2, 35), number(-2, 15), "模型名字模型名字模型名字模型", Ink::plain, number(0, 40));
+    c.text_right(number(-2, 35), number(-2, 15), "right 模型");
+    c.bar(number(-2, 35), number(-2, 15), number(0, 40), 0.7, Ink::good);
+    c.spark(number(-2, 35), number(-2, 15), number(0, 40), number(0, 9), values, 1.0, Ink::chart);
+    Canvas inner = c.box("a title", "remark");
+    inner.put(inner.width(), 0, U'x');
+    for (int y = 0; y < 12; ++y) {
+      for (int x = 0; x < 30; ++x) {
+        if (rect.contains(x, y)) continue;
+        ASSERT_EQ(grid.at(x, y), Cell{}) << x << "," << y << " lies outside of " << rect.x << "," << rect.y << " " << rect.width << "x" << rect.height;
+      }
+    }
+  }
+}
+
 TEST(Traces, AreBoundedAndForgetWhatIsGone) {
   Traces traces;
   Snapshot s = busy_machine();
