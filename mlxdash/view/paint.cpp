@@ -387,7 +387,7 @@ void paint_engines(Canvas c, const Scene& scene) {
       std::string name = e.kind.empty() ? "?" : e.kind;
       name += " " + e.url.substr(e.url.find("//") + 2);
       if (!e.version.empty()) name += " " + e.version;
-      if (e.state != "up") name += " " + e.state + (e.why.empty() ? "" : ": " + e.why);
+      if (e.state != "up") name += fmt::format(" {}{}{}", e.state, e.why.empty() ? "" : ": ", e.why);
       rows.text(2, y, name, Ink::plain, std::max(1, name_width - 3), true);
       x = name_width;
       for (const std::size_t i : columns) {
