@@ -255,5 +255,41 @@ TEST_F(Names, EmptyingTheTrashIsForGoodAndSaidByUndo) {
   EXPECT_EQ(journal::list(fs_, home_, problems)->at(0).actions, 0U);
 }
 
+TEST_F(Names, ExpiryTakesWhatIsOlderAndNothingThatATransactionCutShortStillNeeds) {
+  constexpr std::int64_t kDay = std::int64_t{86'400} * 1'000'000'000;
+  for (const char* name : {"one", "two", "three"}) fs_.put(std::string("/m/b/") + name, name);
+  const auto cut = carried({remove("/m/b/one")});
+  const auto old = carried({remove("/m/b/two")});
+  clock_.advance_ns(15 * kDay);
+  const auto young = carried({remove("/m/b/three")});
+  std::string kept;
+  const auto lying = trash(machinery()).value();
+  for (const auto& t : lying) {
+    if (t.transaction == cut.transaction) kept = t.trash_path;
+  }
+  EXPECT_EQ(fs_.content(kept), "one");
+  {
+    // An undo that was cut short, of a disk that is not there now: nobody can tell yet how far it came.
+    const auto file = journal::file_of(home_, cut.transaction);
+    auto writer = journal::Writer::reopen(fs_, file, journal::read(fs_, file).value()).value();
+    ASSERT_TRUE(writer.append(journal::UndoBegin{.time_ns = 1}));
+    journal::UndoIntent intent;
+    intent.index = 0;
+    ASSERT_TRUE(writer.append(intent));
+    ASSERT_TRUE(writer.sync());
+  }
+  ASSERT_TRUE(fs_.rename("/m/b", "/m/elsewhere"));
+  EXPECT_EQ(empty_trash(machinery(), {}, clock_.wall_ns() - 14 * kDay)->size(), 1U);
+  EXPECT_TRUE(fs_.exists(kept));
+  EXPECT_THAT(trash(machinery()).value(), testing::SizeIs(1));
+  ASSERT_TRUE(fs_.rename("/m/elsewhere", "/m/b"));
+  EXPECT_THAT(recover(machinery())->left, IsEmpty());
+  EXPECT_EQ(fs_.content("/m/b/one"), "one");
+  EXPECT_FALSE(fs_.exists(kept));
+  EXPECT_TRUE(undone(young.transaction).refused.empty());
+  EXPECT_EQ(fs_.content("/m/b/three"), "three");
+  EXPECT_FALSE(fs_.exists("/m/b/two"));
+}
+
 }  // namespace
 }  // namespace mlxcache::change

@@ -92,7 +92,7 @@ Result<Back> RollBack::placed() {
     TRY(drop(i_.staging));
     return Back{true, "its owner has changed it since: it stays"};
   }
-  if (!source_is_there(fs_, i_)) {
+  if (!TRY(source_is_there(fs_, i_))) {
     TRY(drop(i_.staging));
     return Back{true, "the file it was made from is gone: it stays"};
   }
@@ -218,10 +218,10 @@ bool is_as_placed(const journal::Intent& i, const os::FileId& id, const os::File
   return now.size == i.size && std::llabs(now.mtime_ns - i.before.metadata.mtime_ns) < kTimeGrain;
 }
 
-bool source_is_there(os::FileSystem& fs, const journal::Intent& i) {
+Result<bool> source_is_there(os::FileSystem& fs, const journal::Intent& i) {
   const How how = how_of(i);
   if (how != How::clone && how != How::hard_link && how != How::copy) return true;  // its text is in the journal's digest alone, but it was ours
-  const auto source = fs.stat(i.source);
+  const auto source = TRY(look(fs, i.source));
   return source && source->kind == os::FileKind::regular && same_inode(i.source_id, source->id) && source->size == i.size;
 }
 

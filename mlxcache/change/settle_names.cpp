@@ -6,6 +6,7 @@
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 #include "mlxcache/change/settle.h"
+#include "mlxcache/change/undo.h"
 #include "mlxcache/change/undo_step.h"
 #include "mlxcache/change/work.h"
 
@@ -30,6 +31,7 @@ class Settler {
  private:
   void take_all_back();
   void settle_undo(Step& step);
+  Status finish_undo();
   void empty(const Step& step);
   void write(Step& step, Outcome outcome, std::string reason);
   bool may_touch(const journal::Intent& intent);
@@ -98,10 +100,46 @@ void Settler::settle_undo(Step& step) {
   if (*outcome) {
     write(step, Outcome::undone, {});
     out_.finished.push_back(i.target);
-  } else {
-    write(step, Outcome::undo_refused, "cut short: undo it again");
-    out_.rolled_back.push_back(i.target);
   }
+}
+
+/// An undo that had begun is finished, as far as the owners of the files have not come in between. Before it touches anything, all of its steps are
+/// told to the journal; if one is missing, it had not begun.
+Status Settler::finish_undo() {
+  bool planned = true;
+  bool began = false;
+  for (auto& [index, step] : t_.steps) {
+    if (step.undo_intent && !step.undo_settled) settle_undo(step);
+    if (!step.done() || step.emptied) continue;
+    planned = planned && (step.undo_intent || step.undo_settled);
+    began = began || (step.undo_intent && step.undone());
+  }
+  if (!all_settled_) return {};
+  TRY(to_sync_.sync(fs_));
+  std::vector<Step*> going;
+  for (auto& [index, step] : t_.steps) {
+    if (step.done() && !step.emptied && !step.undo_settled) going.push_back(&step);
+  }
+  if (!planned && !began) {
+    for (Step* step : going) write(*step, Outcome::undo_refused, "the undo had not begun");
+    return {};
+  }
+  for (const Step* step : going) {
+    if (!may_touch(*step->intent)) return {};
+  }
+  if (going.empty()) return {};
+  Undone undone;
+  const bool whole = TRY(resume_undo(machinery_, t_, writer_, undone));
+  out_.finished.insert(out_.finished.end(), undone.restored.begin(), undone.restored.end());
+  for (const auto& refused : undone.refused) {
+    if (whole) {
+      out_.rolled_back.push_back(refused.path);
+    } else {
+      out_.left.push_back(refused);
+    }
+  }
+  all_settled_ = all_settled_ && whole;
+  return {};
 }
 
 /// Deleting for good had begun: it is finished.
@@ -119,8 +157,8 @@ void Settler::empty(const Step& step) {
 Status Settler::run() {
   const bool was_undo = t_.undo_began;
   if (!t_.was_closed && !was_undo) take_all_back();
-  for (auto& [index, step] : t_.steps) {
-    if (was_undo && step.undo_intent && !step.undo_settled) settle_undo(step);
+  if (was_undo) TRY(finish_undo());
+  for (const auto& [index, step] : t_.steps) {
     if (step.emptied) empty(step);
   }
   for (const auto& [index, step] : t_.steps) {

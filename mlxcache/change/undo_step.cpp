@@ -55,7 +55,7 @@ Status check_as_after(os::FileSystem& fs, const Step& step, const os::FileStat& 
 
 Status check_placed(os::FileSystem& fs, const Step& step) {
   const Intent& i = *step.intent;
-  if (!source_is_there(fs, i)) return fail(Code::not_found, fmt::format("the file it was made from is gone ({}): these are the only bytes", printable(i.source)));
+  if (!TRY(source_is_there(fs, i))) return fail(Code::not_found, fmt::format("the file it was made from is gone ({}): these are the only bytes", printable(i.source)));
   if (how_of(i) == How::adopt && TRY(look(fs, i.source))) return fail(Code::changed, fmt::format("{} is another file now", printable(i.source)));
   return {};
 }
@@ -66,7 +66,10 @@ Result<UndoIntent> plan_undo_step(os::FileSystem& fs, Places& places, const Step
   const Intent& i = *step.intent;
   UndoIntent u;
   u.index = i.index;
-  if (!fs.stat(i.target_root, os::Follow::yes)) return fail(Code::not_found, fmt::format("{} is not there now", printable(i.target_root)));
+  if (auto root = fs.stat(i.target_root, os::Follow::yes); !root) {
+    if (root.error().code != Code::not_found) return fail(root.error());
+    return fail(Code::not_found, fmt::format("{} is not there now", printable(i.target_root)));
+  }
   if (step.emptied) return fail(Code::not_found, "it was deleted from the trash");
   TRY(check_parents(fs, i.target_root, i.target));
   const auto now = TRY(look(fs, i.target));
@@ -128,6 +131,12 @@ Status undo_replace(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   return fail(result.kind == SwapResult::Kind::stuck ? Code::io : Code::changed, result.reason);
 }
 
+/// Of a folder that was made again: owner and mode; times once more at the end.
+void give_owner(os::FileSystem& fs, const Intent& i, Folders& to_sync) {
+  (void)fs.set_link_metadata(i.target, i.before.metadata);
+  to_sync.add(i.target);
+}
+
 Status undo_make_folder(os::FileSystem& fs, const Step& step, std::string& note) {
   const auto now = TRY(look(fs, step.intent->target));
   if (!is_inode(now, step.settled->after_id) || now->kind != os::FileKind::directory) return {};
@@ -154,7 +163,7 @@ Status undo_step(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   }
   if (TRY(look(fs, i.target))) return {};
   TRY(fs.make_dir(i.target, i.before.metadata.mode));
-  (void)fs.set_link_metadata(i.target, i.before.metadata);  // the owner; times once more at the end
+  give_owner(fs, i, to_sync);
   return {};
 }
 
@@ -183,6 +192,7 @@ Result<bool> settle_undo_place(os::FileSystem& fs, const Step& step, Folders& to
   const auto staging = TRY(look(fs, u.staging));
   to_sync.add_parent_of(i.target);
   if (is_inode(target, u.old_id)) {
+    TRY(fs.sync_dir(folder_of(i.target)));  // before another name of it goes
     if (adopted) TRY(drop_if(fs, i.source, u.old_id, to_sync));
     TRY(drop_if(fs, u.staging, u.old_id, to_sync));
     return false;
@@ -202,14 +212,21 @@ Result<bool> settle_undo_place(os::FileSystem& fs, const Step& step, Folders& to
   return true;
 }
 
+/// Where the old inode has its name again, the undo goes forward: its name in the trash may be gone already, and a swap back would be the end of it.
 Result<bool> settle_undo_replace(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   const Intent& i = *step.intent;
+  const UndoIntent& u = *step.undo_intent;
   to_sync.add_parent_of(i.target);
-  if (TRY(settle(fs, swap_back(step), true)) == Fate::swapped) {
-    TRY(drop_if(fs, i.source, i.before.id, to_sync));
-    return true;
+  const auto staging = TRY(look(fs, u.staging));
+  const bool of_owner = staging && !is_inode(staging, u.old_id) && !is_inode(staging, i.before.id);  // caught in the swap
+  if (of_owner || !is_inode(TRY(look(fs, i.target)), i.before.id)) return TRY(settle(fs, swap_back(step), true)) == Fate::swapped;
+  TRY(fs.sync_dir(folder_of(i.target)));  // before other names of it go
+  for (const auto& name : {u.staging, u.keep}) {
+    TRY(drop_if(fs, name, u.old_id, to_sync));
+    TRY(drop_if(fs, name, i.before.id, to_sync));
   }
-  return false;
+  TRY(drop_if(fs, i.source, i.before.id, to_sync));
+  return true;
 }
 
 }  // namespace
@@ -223,8 +240,13 @@ Result<bool> settle_undo_step(os::FileSystem& fs, const Step& step, Folders& to_
     case Kind::replace: return settle_undo_replace(fs, step, to_sync);
     case Kind::remove: break;
   }
-  if (i.before.kind == os::FileKind::directory) return target.has_value();
+  if (i.before.kind == os::FileKind::directory) {
+    if (target && step.undo_intent->old_id.inode == 0) give_owner(fs, i, to_sync);  // it was not there before the undo
+    return target.has_value();
+  }
   if (is_inode(target, i.before.id)) {
+    to_sync.add_parent_of(i.target);
+    TRY(fs.sync_dir(folder_of(i.target)));  // before its name in the trash goes
     TRY(drop_if(fs, i.source, i.before.id, to_sync));
     return true;
   }

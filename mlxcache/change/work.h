@@ -100,6 +100,6 @@ void restore_times(mlxbase::os::FileSystem& fs, const journal::Intent& intent);
 /// Whether the placed name is still what was placed.
 bool is_as_placed(const journal::Intent& intent, const mlxbase::os::FileId& id, const mlxbase::os::FileStat& now);
 /// Whether the bytes of a placed name are elsewhere too, so that taking it away loses nothing.
-bool source_is_there(mlxbase::os::FileSystem& fs, const journal::Intent& intent);
+mlxbase::Result<bool> source_is_there(mlxbase::os::FileSystem& fs, const journal::Intent& intent);
 
 }  // namespace mlxcache::change

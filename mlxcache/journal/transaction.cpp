@@ -58,6 +58,7 @@ struct Folder {
     // What an earlier undo settled is no business of this one's recovery.
     for (auto& [index, step] : t.steps) {
       if (step.undo_settled) step.undo_intent.reset();
+      if (!step.undone()) step.undo_settled.reset();
     }
   }
   void operator()(const UndoIntent& u) {
@@ -69,6 +70,11 @@ struct Folder {
   void operator()(const Closed& c) {
     t.closed = c;
     t.was_closed = true;
+    // At rest nothing lies under a temporary name: a later undo plans anew.
+    for (auto& [index, step] : t.steps) {
+      step.undo_intent.reset();
+      step.undo_staged.reset();
+    }
   }
 };
 

@@ -42,6 +42,31 @@ class NamesCome : public testing::TestWithParam<Deed> {
       }
     }
   }
+  /// What was carried out and not yet undone is a beginning of the plan, at every moment: a model that can be seen has its bytes.
+  static void expect_a_beginning_stands(NamesWorld& world, const change::Plan& plan, const Names& stood, const std::string& what) {
+    const auto now = world.names();
+    const auto is_as = [&](const Names& then, const std::string& path) {
+      const auto was = then.find(path);
+      const auto is = now.find(path);
+      if (was == then.end() || is == now.end()) return (was == then.end()) == (is == now.end());
+      return was->second.kind == is->second.kind && was->second.inode == is->second.inode && was->second.bytes == is->second.bytes;
+    };
+    std::string undone;
+    for (const auto& change : plan.changes) {
+      const bool stands = is_as(stood, change.path);
+      if (!stands) {
+        EXPECT_TRUE(is_as(world.before, change.path)) << what << ": " << change.path << " is neither as it was nor as it is to be";
+        undone = change.path;
+      } else if (!is_as(world.before, change.path)) {
+        EXPECT_EQ(undone, "") << what << ": " << change.path << " still stands";
+      }
+    }
+  }
+  /// An undo that was cut short is finished by recovery, unless it had not begun.
+  static void expect_all_undone_or_nothing(NamesWorld& world, const Names& stood, const std::string& what) {
+    if (world.difference(stood).empty()) return;
+    world.expect_as_before(what + ", the undo finished by recovery");
+  }
   static void expect_undo_restores(NamesWorld& world, const std::string& what) {
     for (int attempt = 0; attempt < 4; ++attempt) {
       const auto undone = world.undo(world.fs);
@@ -136,40 +161,101 @@ TEST_P(NamesCome, UndoMayFailAnywhere) {
   for (const int error : kErrnos) {
     for (std::uint64_t n = 0;; ++n) {
       NamesWorld world(deed());
-      ASSERT_TRUE(world.carry_out(world.fs, world.plan()));
+      const auto plan = world.plan();
+      ASSERT_TRUE(world.carry_out(world.fs, plan));
+      const auto stood = world.names();
       RefusingFileSystem refusing(world.fs, n, error);
-      (void)world.undo(refusing);
+      const auto undone = world.undo(refusing);
       if (!refusing.refused()) break;
       const auto what = fmt::format("undo: {} at call {}", std::strerror(error), n);
+      expect_a_beginning_stands(world, plan, stood, what);
+      // Whoever is told that all is undone can rely on it.
+      if (undone && undone->refused.empty() && undone->notes.empty()) world.expect_as_before(what + ", said to be undone");
       world.recovered(what);
       world.expect_bytes_somewhere(what);
+      expect_a_beginning_stands(world, plan, stood, what + ", after recovery");
       expect_undo_restores(world, what);
       if (HasFailure()) return;
     }
   }
 }
 
-TEST_P(NamesCome, UndoMayLosePowerAnywhere) {
+TEST_P(NamesCome, UndoMayEndAnywhereAndIsFinishedByRecovery) {
+  for (std::uint64_t n = 0;; ++n) {
+    NamesWorld world(deed());
+    const auto plan = world.plan();
+    ASSERT_TRUE(world.carry_out(world.fs, plan));
+    const auto stood = world.names();
+    {
+      RefusingFileSystem dead(world.fs, n, EIO, true);
+      (void)world.undo(dead);
+      if (!dead.refused()) break;
+    }
+    const auto what = fmt::format("undo ended at call {}", n);
+    world.expect_bytes_somewhere(what + ", before recovery");
+    expect_a_beginning_stands(world, plan, stood, what + ", before recovery");
+    world.recovered(what);
+    expect_all_undone_or_nothing(world, stood, what);
+    expect_undo_restores(world, what);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(NamesCome, UndoMayLosePowerAnywhereAndIsFinishedByRecovery) {
   for (std::uint64_t n = 0;; ++n) {
     bool refused = false;
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
       NamesWorld world(deed());
       ASSERT_TRUE(world.carry_out(world.fs, world.plan()));
+      const auto stood = world.names();
       {
         RefusingFileSystem dead(world.fs, n, EIO, true);
         (void)world.undo(dead);
         refused = dead.refused();
       }
       const auto what = fmt::format("undo: power lost at call {}, seed {}", n, seed);
-      // The first seed only ends the program.
-      if (seed > 0) world.fs.crash(n * 1000 + seed);
+      world.fs.crash(n * 1000 + seed);
       world.expect_bytes_somewhere(what + ", before recovery");
       world.recovered(what);
-      world.expect_bytes_somewhere(what);
+      expect_all_undone_or_nothing(world, stood, what);
+      // Whatever recovery did is on the device too.
+      world.fs.crash(n * 1000 + seed + 500);
+      world.recovered(what + ", again");
+      expect_all_undone_or_nothing(world, stood, what + ", again");
       expect_undo_restores(world, what);
       if (HasFailure()) return;
     }
     if (!refused) break;
+  }
+}
+
+TEST_P(NamesCome, RecoveryOfAnUndoMayFailOrEndAnywhereItself) {
+  for (std::uint64_t n = 3;; n += 7) {
+    bool refused_first = false;
+    for (std::uint64_t m = 0;; ++m) {
+      NamesWorld world(deed());
+      ASSERT_TRUE(world.carry_out(world.fs, world.plan()));
+      const auto stood = world.names();
+      {
+        RefusingFileSystem dead(world.fs, n, EIO, true);
+        (void)world.undo(dead);
+        refused_first = dead.refused();
+      }
+      if (m % 2 == 0) world.fs.crash(n + m);
+      // Every third one goes on after the call that failed; the others end there.
+      RefusingFileSystem dead(world.fs, m, EIO, m % 3 != 1);
+      (void)world.recover(dead);
+      const bool refused = dead.refused();
+      if (m % 3 == 0) world.fs.crash(n * 7 + m);
+      const auto what = fmt::format("undo ended at call {}, recovery at call {}", n, m);
+      world.expect_bytes_somewhere(what);
+      world.recovered(what);
+      expect_all_undone_or_nothing(world, stood, what);
+      expect_undo_restores(world, what);
+      if (HasFailure()) return;
+      if (!refused) break;
+    }
+    if (!refused_first) break;
   }
 }
 
