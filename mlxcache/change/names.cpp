@@ -84,7 +84,13 @@ Status check_parents(os::FileSystem& fs, const std::string& root, const std::str
 }
 
 Result<bool> remove_folder_if_empty(os::FileSystem& fs, const std::string& dir) {
-  for (const auto* ours : {".mlxcache-staging", ".mlxcache-trash"}) (void)fs.remove_dir(path::join(dir, ours));
+  for (const auto* ours : {".mlxcache-staging", ".mlxcache-trash"}) {
+    auto gone = fs.remove_dir(path::join(dir, ours));
+    // Where the call fails, it is not others that keep the folder.
+    if (!gone && gone.error().code != Code::not_found && gone.error().os_errno != ENOTEMPTY && gone.error().os_errno != EEXIST && gone.error().os_errno != ENOTDIR) {
+      return fail(gone.error());
+    }
+  }
   auto removed = fs.remove_dir(dir);
   if (removed || removed.error().code == Code::not_found) return true;
   if (removed.error().os_errno == ENOTEMPTY || removed.error().os_errno == EEXIST) return false;  // two names of one errno

@@ -156,7 +156,11 @@ void Undoer::finish_all() {
     }
     if (!note.empty() && !out_.refused.empty()) {
       // What keeps the folder may be of ours: the next undo looks again.
-      refuse(*step, note);
+      if (stuck_) {
+        leave(*step, note);
+      } else {
+        refuse(*step, note);
+      }
       continue;
     }
     settled(*step, Outcome::undone, {});

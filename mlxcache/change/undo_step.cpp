@@ -233,6 +233,7 @@ Result<bool> settle_undo_replace(os::FileSystem& fs, const Step& step, Folders& 
 
 Result<bool> settle_undo_step(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   const Intent& i = *step.intent;
+  to_sync.add_parent_of(i.target);  // whatever is found there is to be relied on
   const auto target = TRY(look(fs, i.target));
   switch (kind_of(i)) {
     case Kind::make_folder: return !is_inode(target, step.settled->after_id);

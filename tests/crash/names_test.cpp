@@ -230,7 +230,7 @@ TEST_P(NamesCome, UndoMayLosePowerAnywhereAndIsFinishedByRecovery) {
 }
 
 TEST_P(NamesCome, RecoveryOfAnUndoMayFailOrEndAnywhereItself) {
-  for (std::uint64_t n = 3;; n += 7) {
+  for (std::uint64_t n = 3;; n += 21) {
     bool refused_first = false;
     for (std::uint64_t m = 0;; ++m) {
       NamesWorld world(deed());
