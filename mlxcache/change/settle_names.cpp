@@ -106,6 +106,11 @@ void Settler::settle_undo(Step& step) {
 /// An undo that had begun is finished, as far as the owners of the files have not come in between. Before it touches anything, all of its steps are
 /// told to the journal; if one is missing, it had not begun.
 Status Settler::finish_undo() {
+  // Names that came back count only if the folders above them are on the device too: before any other name of theirs goes.
+  for (const auto& [index, step] : t_.steps) {
+    if (step.undo_intent) to_sync_.add_parent_of(step.intent->target);
+  }
+  TRY(to_sync_.sync(fs_));
   bool planned = true;
   bool began = false;
   for (auto& [index, step] : t_.steps) {

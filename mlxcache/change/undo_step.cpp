@@ -164,7 +164,7 @@ Status undo_step(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   if (TRY(look(fs, i.target))) return {};
   TRY(fs.make_dir(i.target, i.before.metadata.mode));
   give_owner(fs, i, to_sync);
-  return {};
+  return fs.sync_dir(folder_of(i.target));  // what comes into it must not be lost with it
 }
 
 Status finish_undo_step(os::FileSystem& fs, const Step& step, Folders& to_sync, std::string& note) {
