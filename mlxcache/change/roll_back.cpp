@@ -174,16 +174,11 @@ Result<Back> RollBack::replaced() {
 }
 
 Result<Back> RollBack::removed_folder() {
-  if (!TRY(look(fs_, folder_of(i_.target)))) return Back{};
-  // On the device before anything comes into it and loses its other name.
-  if (TRY(look(fs_, i_.target))) {
-    TRY(fs_.sync_dir(folder_of(i_.target)));
-    return Back{};
-  }
+  if (TRY(look(fs_, i_.target)) || !TRY(look(fs_, folder_of(i_.target)))) return Back{};
   TRY(check_parents(fs_, i_.target_root, i_.target));
   TRY(fs_.make_dir(i_.target, i_.before.metadata.mode));
   (void)fs_.set_link_metadata(i_.target, i_.before.metadata);  // the owner; times once more when all is back
-  TRY(fs_.sync_dir(folder_of(i_.target)));
+  to_sync_.add_parent_of(i_.target);
   return Back{};
 }
 
