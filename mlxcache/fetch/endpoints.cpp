@@ -2,6 +2,7 @@
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/os/keychain.h"
 #include "mlxcache/fetch/fetch.h"
 
 namespace mlxcache::fetch {
@@ -46,7 +47,19 @@ Result<Secret> checked(std::string_view text, const std::string& from) {
   return Secret(std::string(token));
 }
 
-Result<Secret> hub_token(const stores::Context& context) {
+/// Under the name by which the hub's clients hand it to git (`hf auth login --add-to-git-credential`).
+Result<Secret> kept_token(const stores::Context& context, const Url& hub, const Keychain& keychain) {
+  if (hub.scheme() != "https") return Secret();
+  std::optional<std::string> kept;
+  if (keychain) {
+    kept = keychain(hub.host(), "hf_user");
+  } else if (context.environment.platform == mlxbase::os::Platform::macos) {
+    kept = mlxbase::os::keychain_password(hub.host(), "hf_user");
+  }
+  return kept ? checked(*kept, "the keychain") : Secret();
+}
+
+Result<Secret> hub_token(const stores::Context& context, const Url& hub, const Keychain& keychain) {
   const Environment& environment = context.environment;
   if (is_true(environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN")) return Secret();
   for (const std::string_view name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
@@ -56,7 +69,7 @@ Result<Secret> hub_token(const stores::Context& context) {
   const std::string file = token_path(environment);
   constexpr std::uint64_t kLimit = 16U << 10U;
   const auto text = mlxbase::os::read_small_file(context.fs, file, kLimit);
-  if (!text) return Secret();  // not logged in; whether it is needed, the hub will say
+  if (!text) return kept_token(context, hub, keychain);  // if none is there: whether it is needed, the hub will say
   return checked(*text, mlxbase::printable(file));
 }
 
@@ -76,7 +89,7 @@ std::vector<std::string> words_of(std::string_view list) {
 
 }  // namespace
 
-Result<Endpoints> endpoints(const stores::Context& context) {
+Result<Endpoints> endpoints(const stores::Context& context, const Keychain& keychain) {
   const Environment& environment = context.environment;
   Endpoints out;
   std::string hub = environment.get_nonempty("HF_ENDPOINT").value_or("https://huggingface.co");
@@ -85,7 +98,7 @@ Result<Endpoints> endpoints(const stores::Context& context) {
   if (!url) return fail(Code::invalid, "HF_ENDPOINT: " + url.error().message);
   if (!url->query().empty()) return fail(Code::invalid, "HF_ENDPOINT: an endpoint has no query");
   out.hub = *std::move(url);
-  Secret token = TRY(hub_token(context));
+  Secret token = TRY(hub_token(context, out.hub, keychain));
   if (!token.empty()) out.hub_credential = mlxbase::net::Credential{out.hub, std::move(token)};
   for (const std::string_view name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "MLXCACHE_OFFLINE"}) out.offline = out.offline || is_true(environment, name);
   out.insecure_registries = words_of(environment.get("MLXCACHE_INSECURE_REGISTRIES").value_or(""));

@@ -2,6 +2,7 @@
 // What a server says a model consists of. Two protocols (Hugging Face hub, Ollama/OCI registry) and plain URLs end in one value, Resolved; the
 // bytes are download.h's work. Every name and number in it is parsed: nothing in a Resolved can lead out of a store.
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -75,13 +76,16 @@ struct Resolved {
 /// Where to ask and as whom, from the environment and the tools' own files.
 struct Endpoints {
   mlxbase::net::Url hub;                      // HF_ENDPOINT; its path has no "/" at the end
-  std::optional<mlxbase::net::Credential> hub_credential;  // HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the token file; absent if there is none
+  std::optional<mlxbase::net::Credential> hub_credential;  // HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the token file, the keychain; absent if there is none
   bool offline = false;                       // HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE, MLXCACHE_OFFLINE
   /// Registries that may be asked over http besides loopback: none unless MLXCACHE_INSECURE_REGISTRIES names the host.
   std::vector<std::string> insecure_registries;
 };
+/// What the system keeps for a person: the password of an account at a host, or nothing.
+using Keychain = std::function<std::optional<std::string>(const std::string& host, const std::string& account)>;
+/// `keychain` (empty: os::keychain_password on macOS, else none) is asked last, and only for a hub that is reached by https.
 /// Errors: invalid (HF_ENDPOINT is no URL, a token that cannot be a header; the token itself is never in the message).
-mlxbase::Result<Endpoints> endpoints(const stores::Context& context);
+mlxbase::Result<Endpoints> endpoints(const stores::Context& context, const Keychain& keychain = {});
 
 class Resolver {
  public:

@@ -280,6 +280,27 @@ TEST_F(EndpointsTest, TheTokenComesFromVariablesOrTheHubsOwnFile) {
   EXPECT_FALSE(read()->hub_credential);
 }
 
+TEST_F(EndpointsTest, TheKeychainIsAskedLastAndForTheHubAlone) {
+  std::vector<std::string> asked;
+  const Keychain keychain = [&](const std::string& host, const std::string& account) {
+    asked.push_back(account + "@" + host);
+    return std::optional<std::string>("hf_kept");
+  };
+  ASSERT_TRUE(read());  // makes the home
+  const stores::Context context{mlxbase::os::real_file_system(), environment, nullptr};
+  EXPECT_EQ(endpoints(context, keychain)->hub_credential->bearer.reveal(), "hf_kept");
+  EXPECT_EQ(asked, std::vector<std::string>{"hf_user@huggingface.co"});
+  environment.variables["HF_ENDPOINT"] = "http://127.0.0.1:8080";
+  EXPECT_FALSE(endpoints(context, keychain)->hub_credential.has_value()) << "not without encryption";
+  environment.variables.erase("HF_ENDPOINT");
+  environment.variables["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1";
+  EXPECT_FALSE(endpoints(context, keychain)->hub_credential.has_value());
+  environment.variables.erase("HF_HUB_DISABLE_IMPLICIT_TOKEN");
+  environment.variables["HF_TOKEN"] = "hf_variable";
+  EXPECT_EQ(endpoints(context, keychain)->hub_credential->bearer.reveal(), "hf_variable");
+  EXPECT_EQ(asked.size(), 1U);
+}
+
 TEST_F(EndpointsTest, ATokenThatCannotBeOneIsRefusedUnseen) {
   environment.variables["HF_TOKEN"] = "hf_a\r\nX-Evil: 1";
   const auto result = read();
