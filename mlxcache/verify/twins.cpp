@@ -1,6 +1,7 @@
 #include "mlxcache/verify/twins.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace mlxcache::verify {
 namespace {
@@ -10,6 +11,14 @@ bool carries(const catalog::Inventory& inventory, const catalog::Inode& inode, c
   return std::any_of(inode.names.begin(), inode.names.end(), [&](catalog::NameRef name) {
     const catalog::Entry& entry = inventory.entry(name);
     return entry.role != catalog::Role::partial && entry.claim == expected;
+  });
+}
+
+/// A file of a model that could be it as far as its size goes, and of which neither a store nor we have ever said what it is.
+bool may_be(const catalog::Inventory& inventory, const catalog::Inode& inode, std::uint64_t size) {
+  return inode.stat.size == size && !inode.sha256 && std::all_of(inode.names.begin(), inode.names.end(), [&](catalog::NameRef name) {
+    const catalog::Entry& entry = inventory.entry(name);
+    return entry.role == catalog::Role::payload && !entry.claim;
   });
 }
 
@@ -27,6 +36,12 @@ std::vector<std::uint32_t> twin_candidates(const catalog::Inventory& inventory, 
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
   std::erase(out, inode);
+  // Damage where the scan takes its samples sets the file apart from its twins: those were never read, and come last.
+  const auto known = static_cast<std::ptrdiff_t>(out.size());
+  for (std::uint32_t i = 0; i < inventory.inodes.size(); ++i) {
+    if (i == inode || !may_be(inventory, inventory.inodes[i], inventory.inodes[inode].stat.size)) continue;
+    if (!std::binary_search(out.begin(), out.begin() + known, i)) out.push_back(i);
+  }
   return out;
 }
 
