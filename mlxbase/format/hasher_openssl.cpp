@@ -1,4 +1,7 @@
+// The functions below EVP show a hash's state; OpenSSL 3 calls them deprecated, and keeps them.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -49,7 +52,34 @@ class EvpHash final : public Hash {
   EVP_MD_CTX* context_;
 };
 
+class ShaChain final : public ChainHash {
+ public:
+  ShaChain() {
+    if (SHA256_Init(&context_) != 1) give_up("hash");
+  }
+  std::unique_ptr<ChainHash> clone() const override { return std::make_unique<ShaChain>(*this); }
+  void update(std::span<const std::byte> bytes) override {
+    if (SHA256_Update(&context_, bytes.data(), bytes.size()) != 1) give_up("go on hashing");
+  }
+  std::size_t finish(std::span<std::byte, 32> out) override {
+    if (SHA256_Final(reinterpret_cast<unsigned char*>(out.data()), &context_) != 1) give_up("finish a hash");
+    return SHA256_DIGEST_LENGTH;
+  }
+  std::array<std::byte, 32> words() const override { return bytes_of_words(static_cast<const SHA_LONG*>(context_.h)); }
+  void resume(const std::array<std::byte, 32>& words, std::uint64_t bytes) override {
+    words_of_bytes(words, static_cast<SHA_LONG*>(context_.h));
+    context_.Nl = static_cast<SHA_LONG>(bytes << 3U);  // the length in bits, in two halves
+    context_.Nh = static_cast<SHA_LONG>(bytes >> 29U);
+    context_.num = 0;
+  }
+
+ private:
+  SHA256_CTX context_{};
+};
+
 }  // namespace
+
+std::unique_ptr<ChainHash> make_chain_hash() { return std::make_unique<ShaChain>(); }
 
 std::unique_ptr<Hash> make_hash(Algorithm algorithm) { return std::make_unique<EvpHash>(algorithm); }
 

@@ -1,9 +1,10 @@
 #include "mlxbase/os/keychain.h"
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cstdint>
+
+#include "mlxbase/os/shared_library.h"
 
 namespace mlxbase::os {
 namespace {
@@ -21,10 +22,10 @@ constexpr std::uint32_t kAnyWay = 0;          // kSecAuthenticationTypeAny
 
 std::optional<std::string> keychain_password(const std::string& host, const std::string& account) {
   if (::isatty(STDERR_FILENO) == 0) return std::nullopt;
-  void* library = ::dlopen("/System/Library/Frameworks/Security.framework/Security", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) return std::nullopt;
-  const auto find = reinterpret_cast<FindInternetPassword>(::dlsym(library, "SecKeychainFindInternetPassword"));
-  const auto release = reinterpret_cast<FreeContent>(::dlsym(library, "SecKeychainItemFreeContent"));
+  const auto library = SharedLibrary::open("/System/Library/Frameworks/Security.framework/Security");
+  if (!library) return std::nullopt;
+  const auto find = reinterpret_cast<FindInternetPassword>(library->symbol("SecKeychainFindInternetPassword"));
+  const auto release = reinterpret_cast<FreeContent>(library->symbol("SecKeychainItemFreeContent"));
   if (find == nullptr || release == nullptr) return std::nullopt;
   std::uint32_t size = 0;
   void* password = nullptr;

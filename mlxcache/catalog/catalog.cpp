@@ -37,6 +37,11 @@ constexpr const char* kSchema =
     " verified_at_ns INTEGER NOT NULL, seen_day INTEGER NOT NULL, sum INTEGER NOT NULL,"
     " PRIMARY KEY(device, inode)) WITHOUT ROWID;";
 
+// Beside the rows of version 1: who does not know it leaves it alone.
+constexpr const char* kChainSchema =
+    "CREATE TABLE IF NOT EXISTS chains(sha256 BLOB PRIMARY KEY NOT NULL, size INTEGER NOT NULL, links BLOB NOT NULL, seen_day INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL) WITHOUT ROWID;";
+
 // The digests that a row can hold, in the order of its columns after `sample`.
 constexpr std::array<Algorithm, 5> kAlgorithms = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
 using Digests = std::array<std::optional<Digest>, kAlgorithms.size()>;
@@ -90,6 +95,17 @@ Row row_of(const Measured& m) {
     if (at != kAlgorithms.end()) row.digests[static_cast<std::size_t>(at - kAlgorithms.begin())] = d;
   }
   return row;
+}
+
+std::int64_t sum_of(const mlxbase::Chain& chain) {
+  std::uint64_t h = 14695981039346656037ULL;
+  const auto mix = [&h](std::uint64_t byte) { h = (h ^ byte) * 1099511628211ULL; };
+  for (const std::byte b : chain.sha256.bytes()) mix(std::to_integer<std::uint64_t>(b));
+  for (int i = 0; i < 8; ++i) mix(chain.size >> (8 * i) & 0xFFU);
+  for (const auto& link : chain.links) {
+    for (const std::byte b : link) mix(std::to_integer<std::uint64_t>(b));
+  }
+  return std::bit_cast<std::int64_t>(h);
 }
 
 /// Equal times but other bytes: the medium rotted, or somebody set the times back. Then the older row is of no use.
@@ -149,7 +165,7 @@ struct Catalog::Impl {
   std::int64_t today = 0;
   // Prepared once; they hold on to the database, so they go first.
   struct Prepared {
-    sql::Statement select, from, touch, put;
+    sql::Statement select, from, touch, put, select_chain, put_chain;
   };
   std::optional<Prepared> prepared;
 
@@ -163,6 +179,8 @@ struct Catalog::Impl {
   Result<std::vector<std::optional<Measured>>> look_up(std::span<const Fingerprint> files);
   Status remember(std::span<const Measured> files);
   Status moved(const Fingerprint& before, const Fingerprint& after);
+  Status remember_chains(std::span<const mlxbase::Chain> chains);
+  Result<std::optional<mlxbase::Chain>> chain_of(const Digest& sha256);
 
   /// Runs `work`; if the file turns out damaged it is set aside and the work done once more on a new one.
   template <class Work>
@@ -196,6 +214,7 @@ Status Catalog::Impl::connect() {
     file.clear();
     return connect();
   }
+  if (TRY(number_of(*db, "SELECT count(*) FROM sqlite_schema WHERE name='chains'")) == 0) TRY(db->execute(kChainSchema));
   return prepare();
 }
 
@@ -217,7 +236,10 @@ Status Catalog::Impl::prepare() {
   auto from = TRY(db->prepare(fmt::format("SELECT {}, inode FROM measured WHERE device=?1 AND inode>=?2 ORDER BY inode", kColumns)));
   auto touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2"));
   auto put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"));
-  prepared.emplace(Prepared{.select = std::move(select), .from = std::move(from), .touch = std::move(touch), .put = std::move(put)});
+  auto select_chain = TRY(db->prepare("SELECT size, links, sum FROM chains WHERE sha256=?1"));
+  auto put_chain = TRY(db->prepare("INSERT OR REPLACE INTO chains VALUES(?1,?2,?3,?4,?5)"));
+  prepared.emplace(Prepared{.select = std::move(select), .from = std::move(from), .touch = std::move(touch), .put = std::move(put),
+                            .select_chain = std::move(select_chain), .put_chain = std::move(put_chain)});
   return {};
 }
 
@@ -376,6 +398,42 @@ Status Catalog::Impl::moved(const Fingerprint& before, const Fingerprint& after)
   return transaction.commit();
 }
 
+Status Catalog::Impl::remember_chains(std::span<const mlxbase::Chain> chains) {
+  std::vector<std::byte> links;
+  auto transaction = TRY(sql::Transaction::begin(*db, true));
+  for (const auto& chain : chains) {
+    if (chain.links.empty() || chain.links.size() != mlxbase::chain_length(chain.size)) continue;
+    links.clear();
+    for (const auto& link : chain.links) links.insert(links.end(), link.begin(), link.end());
+    auto& s = prepared->put_chain;
+    TRY(s.bind(1, chain.sha256.bytes()));
+    TRY(s.bind(2, signed_of(chain.size)));
+    TRY(s.bind(3, std::span<const std::byte>(links)));
+    TRY(s.bind(4, today));
+    TRY(s.bind(5, sum_of(chain)));
+    TRY(s.run());
+  }
+  return transaction.commit();
+}
+
+Result<std::optional<mlxbase::Chain>> Catalog::Impl::chain_of(const Digest& sha256) {
+  auto& s = prepared->select_chain;
+  TRY(s.bind(1, sha256.bytes()));
+  if (!TRY(s.step())) return std::optional<mlxbase::Chain>{};
+  mlxbase::Chain out{.sha256 = sha256, .size = std::bit_cast<std::uint64_t>(s.i64(0)), .links = {}};
+  const auto links = s.blob(1);
+  bool good = links.size() % sizeof(mlxbase::ChainLink) == 0 && links.size() / sizeof(mlxbase::ChainLink) == mlxbase::chain_length(out.size);
+  if (good) {
+    out.links.resize(links.size() / sizeof(mlxbase::ChainLink));
+    for (std::size_t i = 0; i < out.links.size(); ++i) {
+      std::copy_n(links.begin() + static_cast<std::ptrdiff_t>(i * sizeof(mlxbase::ChainLink)), sizeof(mlxbase::ChainLink), out.links[i].begin());
+    }
+    good = sum_of(out) == s.i64(2);
+  }
+  s.reset();
+  return good ? std::optional(std::move(out)) : std::nullopt;
+}
+
 Catalog::Catalog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Catalog::Catalog(Catalog&&) noexcept = default;
 Catalog& Catalog::operator=(Catalog&&) noexcept = default;
@@ -408,6 +466,13 @@ Status Catalog::remember(std::span<const Measured> files) {
 }
 Status Catalog::moved(const Fingerprint& before, const Fingerprint& after) {
   return impl_->guarded([&] { return impl_->moved(before, after); });
+}
+Status Catalog::remember_chains(std::span<const mlxbase::Chain> chains) {
+  if (chains.empty()) return {};
+  return impl_->guarded([&] { return impl_->remember_chains(chains); });
+}
+Result<std::optional<mlxbase::Chain>> Catalog::chain_of(const Digest& sha256) {
+  return impl_->guarded([&] { return impl_->chain_of(sha256); });
 }
 Status Catalog::forget_unseen(std::int64_t before_ns) {
   return impl_->guarded([&]() -> Status {

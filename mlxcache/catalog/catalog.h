@@ -9,6 +9,7 @@
 
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/result.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxbase/os/file_system.h"
 
 namespace mlxcache::catalog {
@@ -49,6 +50,10 @@ class Catalog {
   mlxbase::Status remember(std::span<const Measured> files);
   /// Our own change of a file (a link count, a rename) moved its ctime: its measurements stay true.
   mlxbase::Status moved(const Fingerprint& before, const Fingerprint& after);
+  /// Keeps by which the pieces of some bytes can be told good from bad, whatever file they lie in. Those of one piece, or with links missing, are left out.
+  mlxbase::Status remember_chains(std::span<const mlxbase::Chain> chains);
+  /// Nothing if those bytes were never seen whole here.
+  mlxbase::Result<std::optional<mlxbase::Chain>> chain_of(const mlxbase::Digest& sha256);
   /// Forgets rows of inodes not seen since `before_ns` (rows are touched by look_up).
   mlxbase::Status forget_unseen(std::int64_t before_ns);
 

@@ -177,6 +177,42 @@ TEST_F(CatalogTest, ForgetsWhatWasNotSeenSinceADay) {
   EXPECT_FALSE(one(catalog, file(1)));
 }
 
+mlxbase::Chain chain(unsigned seed) {
+  mlxbase::Chain out{.sha256 = digest(Algorithm::sha256, seed), .size = 2 * mlxbase::kChainPieceBytes + 5, .links = {}};
+  for (unsigned i = 0; i < 2; ++i) out.links.emplace_back().fill(static_cast<std::byte>(seed + i));
+  return out;
+}
+
+TEST_F(CatalogTest, KeepsByWhichPiecesAreToldGoodFromBad) {
+  {
+    auto catalog = Catalog::open(home).value();
+    auto short_of_one = chain(3);
+    short_of_one.links.pop_back();
+    ASSERT_TRUE(catalog.remember_chains(std::vector{chain(1), chain(2), short_of_one}));
+  }
+  auto catalog = Catalog::open(home).value();
+  const auto found = catalog.chain_of(digest(Algorithm::sha256, 2)).value();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->size, chain(2).size);
+  EXPECT_EQ(found->links, chain(2).links);
+  EXPECT_FALSE(catalog.chain_of(digest(Algorithm::sha256, 3)).value());
+  EXPECT_FALSE(catalog.chain_of(digest(Algorithm::sha256, 4)).value());
+}
+
+TEST_F(CatalogTest, ACatalogFromBeforeThePiecesGetsTheirTable) {
+  { ASSERT_TRUE(Catalog::open(home)); }
+  ASSERT_TRUE(mlxbase::sql::Database::open(database())->execute("DROP TABLE chains"));
+  auto catalog = Catalog::open(home).value();
+  ASSERT_TRUE(catalog.remember_chains(std::vector{chain(1)}));
+  EXPECT_TRUE(catalog.chain_of(digest(Algorithm::sha256, 1)).value());
+}
+
+TEST_F(CatalogTest, AChainThatRottedIsAsGoodAsMissing) {
+  ASSERT_TRUE(Catalog::open(home)->remember_chains(std::vector{chain(1)}));
+  ASSERT_TRUE(mlxbase::sql::Database::open(database())->execute("UPDATE chains SET links = zeroblob(64)"));
+  EXPECT_FALSE(Catalog::open(home)->chain_of(digest(Algorithm::sha256, 1)).value());
+}
+
 TEST_F(CatalogTest, IsPrivateToThePerson) {
   const std::string inner = home + "/state";
   { auto catalog = Catalog::open(inner).value(); }

@@ -13,6 +13,7 @@
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/progress.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxbase/net/http.h"
 #include "mlxbase/net/retry.h"
 #include "mlxbase/os/file_system.h"
@@ -34,8 +35,9 @@ std::string lock_of(const Wanted& wanted);
 struct Downloaded {
   std::string path;                        // whole, on disk (synced), its digest confirmed
   mlxbase::Digest sha256;                  // measured on the way, whatever algorithm was wanted
-  /// SHA-256 of each kPieceBytes piece: the catalog keeps them for repair. Empty if options.pieces is off, and for a file of several pieces
-  /// that an earlier run had finished but not handed on.
+  std::vector<mlxbase::ChainLink> links;   // see mlxbase::Chain: the catalog keeps them for repair
+  /// SHA-256 of each kPieceBytes piece. Empty if options.pieces is off, and for a file of several pieces that an earlier run had finished but not
+  /// handed on.
   std::vector<mlxbase::Digest> pieces;
   std::uint64_t bytes_transferred = 0;     // by this run
 };

@@ -89,7 +89,7 @@ Status DownloadFile::do_open() {
     pieces_.assign(count, {});
     to_check_.assign(count, false);
   }
-  sha256_.emplace(Algorithm::sha256);
+  sha256_.emplace();
   if (wanted_.digest.algorithm() == Algorithm::git_sha1) git_sha1_.emplace(Algorithm::git_sha1, wanted_.size);
   last_save_ns_ = tools_.clock.steady_ns();
 
@@ -329,6 +329,7 @@ Status DownloadFile::check_resumed(std::uint64_t piece) {
 
 void DownloadFile::complete() {
   measured_ = sha256_->finish();
+  links_ = sha256_->links();
   const Digest wanted = git_sha1_ ? git_sha1_->finish() : measured_;
   if (wanted != wanted_.digest) {
     tell([](Listener& listener) { listener.on_mismatch(); });  // advancing_ stays: nothing goes on before a restart
@@ -348,6 +349,7 @@ Status DownloadFile::do_finish() {
   Downloaded out;
   out.path = final_;
   out.sha256 = measured_;
+  out.links = links_;
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -425,7 +427,7 @@ Status DownloadFile::do_restart() {
 /// The hash of the whole begins anew (or does not run), and no record speaks of what was. One strand after the other, so that none is in the middle of something.
 void DownloadFile::rest_chain(bool follow) {
   guarded(chaining_, [this, follow]() -> Status {
-    sha256_.emplace(Algorithm::sha256);
+    sha256_.emplace();
     if (git_sha1_) git_sha1_.emplace(Algorithm::git_sha1, wanted_.size);
     {
       const std::lock_guard lock(mutex_);
@@ -518,7 +520,7 @@ Status DownloadFile::hash_range(std::uint64_t at, std::uint64_t length, const st
 
 /// Reads all of the file as it is now. True: those are the wanted bytes, and their pieces are noted.
 Result<bool> DownloadFile::measure_whole() {
-  Hasher sha256(Algorithm::sha256);
+  mlxbase::Sha256Chain sha256;
   std::optional<Hasher> git_sha1;
   if (git_sha1_) git_sha1.emplace(Algorithm::git_sha1, wanted_.size);
   std::vector<DownloadState::Piece> found(piece_count(wanted_.size));
@@ -537,6 +539,7 @@ Result<bool> DownloadFile::measure_whole() {
   if ((git_sha1 ? git_sha1->finish() : measured) != wanted_.digest) return false;
   const std::lock_guard lock(mutex_);
   measured_ = measured;
+  links_ = sha256.links();
   pieces_ = std::move(found);
   return true;
 }

@@ -116,7 +116,8 @@ class DownloadFile {
   unsigned trials_left_ = 0;
 
   // Touched by `chaining_` only.
-  std::optional<mlxbase::Hasher> sha256_, git_sha1_;
+  std::optional<mlxbase::Sha256Chain> sha256_;
+  std::optional<mlxbase::Hasher> git_sha1_;
   std::unique_ptr<std::byte[]> buffer_;
 
   // Touched by `saving_` only.
@@ -135,6 +136,7 @@ class DownloadFile {
   bool finished_before_ = false;  // the file lay there whole
   bool stopped_ = false;          // failed, complete or closed
   mlxbase::Digest measured_;
+  std::vector<mlxbase::ChainLink> links_;  // with it
   std::atomic<bool> closing_{false};
   std::atomic<bool> settled_{false};  // the second look has found the right bytes
   std::atomic<std::size_t> writes_{0};

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "mlxbase/core/log.h"
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/core/units.h"
@@ -262,6 +263,9 @@ class Obtaining {
     out.sha256 = file.sha256;
     out.git_sha1 = remote(i).git_sha1;
     out.downloaded = true;
+    // By which a piece of it that rots will be found; without them, repair fetches the whole.
+    const mlxbase::Chain chain{.sha256 = file.sha256, .size = stat.size, .links = std::move(file.links)};
+    if (auto kept = catalog_.remember_chains(std::span(&chain, 1)); !kept) mlxbase::log::warning("pull.not_remembered", {{"reason", kept.error().message}});
     haul_.downloaded_bytes += file.bytes_transferred;
     haul_.files[i] = std::move(out);
     if (watcher_.on_downloaded) watcher_.on_downloaded(plan_.files[i], file.bytes_transferred);

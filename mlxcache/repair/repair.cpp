@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 
 #include "mlxbase/core/printable.h"
@@ -40,14 +41,15 @@ Status copy_range(os::File& from, os::File& to, std::uint64_t at, std::uint64_t 
 
 class Mender {
  public:
-  explicit Mender(const change::Machinery& machinery) : machinery_(machinery), fs_(machinery.context.fs) {}
+  Mender(const change::Machinery& machinery, Upstream* upstream, const DownloadsFolder& downloads)
+      : machinery_(machinery), fs_(machinery.context.fs), upstream_(upstream), downloads_(downloads) {}
 
   struct Made {
     std::string path;
     mlxbase::Digest sha256;
   };
   /// A whole file of the right bytes at a temporary name beside `file`'s store. Errors: corrupt (the digest is not the right one).
-  Result<Made> make(const File& file) {
+  Result<Made> make(File& file) {
     const auto names = TRY(change::temporary_names(fs_, file.root, file.path, file.seen.id.device, false));
     TRY(change::make_staging_folder(fs_, file.root, names.staging));
     auto made = fill(file, names.staging);
@@ -63,9 +65,28 @@ class Mender {
   }
 
  private:
-  Result<mlxbase::Digest> fill(const File& file, const std::string& staging) {
-    auto twin = TRY(fs_.open_read(file.twin));
-    if (!fs_.clone_file(file.twin, staging)) TRY(put_together(file, *twin, staging));
+  Result<mlxbase::Digest> fill(File& file, const std::string& staging) {
+    if (!file.twin.empty()) {
+      auto twin = TRY(fs_.open_read(file.twin));
+      if (!fs_.clone_file(file.twin, staging)) {
+        const Source from_twin = [&](const verify::Range& range, os::File& out) {
+          return copy_range(*twin, out, range.offset, range.length, machinery_.cancel, machinery_.progress);
+        };
+        TRY(put_together(file, TRY(twin->stat()).size, from_twin, staging));
+      }
+    } else if (file.chain) {
+      const Source from_upstream = [&](const verify::Range& range, os::File& out) { return fetch_pieces(file, range, out); };
+      auto made = put_together(file, file.chain->size, from_upstream, staging);
+      if (!made && made.error().code == Code::corrupt) {
+        // A server that gives no ranges: the whole is the only thing it has.
+        TRY(change::remove_if_there(fs_, staging));
+        file.reason = "its server gives no parts of files, so all of it was fetched";
+        made = fetch_whole(file, staging);
+      }
+      TRY(made);
+    } else {
+      TRY(fetch_whole(file, staging));
+    }
     auto whole = TRY(fs_.open_read(staging));
     std::atomic<std::uint64_t> bytes{0};
     const auto measured = TRY(verify::measure(*whole, {file.claimed.algorithm(), mlxbase::Algorithm::sha256}, machinery_.cancel, machinery_.progress, bytes));
@@ -77,9 +98,40 @@ class Mender {
     return *measured.find(mlxbase::Algorithm::sha256);
   }
 
-  /// The good bytes of the damaged file, and the twin's where they differ.
-  Status put_together(const File& file, os::File& twin, const std::string& staging) {
-    const std::uint64_t size = TRY(twin.stat()).size;
+  /// Writes the right bytes of a range.
+  using Source = std::function<Status(const verify::Range& range, os::File& out)>;
+
+  /// Piece by piece, each held against what the catalog knows of it before it is written.
+  Status fetch_pieces(File& file, const verify::Range& range, os::File& out) {
+    for (std::uint64_t at = range.offset; at < range.offset + range.length;) {
+      const std::uint64_t piece = at / mlxbase::kChainPieceBytes;
+      const std::uint64_t size = file.chain->piece_size(piece);
+      const auto bytes = TRY(fetch::fetch_range(upstream_->client(), file.wanted, at, size, upstream_->retry(), machinery_.cancel));
+      file.fetched_bytes += bytes.size();
+      mlxbase::PieceCheck check(*file.chain, piece);
+      check.update(bytes);
+      if (!check.finish()) {
+        return fail(Code::changed, fmt::format("{} sends other bytes than {} had at {} to {}; they were not taken", printable(file.upstream), printable(file.path), at, at + size));
+      }
+      TRY(out.pwrite(at, bytes));
+      machinery_.progress.advance(size);
+      at += size;
+    }
+    return {};
+  }
+
+  Status fetch_whole(File& file, const std::string& staging) {
+    fetch::Wanted wanted = file.wanted;
+    wanted.folder = downloads_(file.root);
+    const auto taken = [&](std::size_t, fetch::Downloaded&& downloaded) {
+      file.fetched_bytes += downloaded.bytes_transferred;
+      return fs_.rename_new(downloaded.path, staging);
+    };
+    return fetch::download(fs_, upstream_->client(), machinery_.clock, {wanted}, {.retry = upstream_->retry()}, machinery_.progress, machinery_.cancel, taken);
+  }
+
+  /// The good bytes of the damaged file, and others where it is damaged.
+  Status put_together(const File& file, std::uint64_t size, const Source& source, const std::string& staging) {
     auto out = TRY(fs_.create(staging, 0600));
     auto damaged = TRY(fs_.open_read(file.path));
     if (!(catalog::fingerprint_of(TRY(damaged->stat())) == file.seen)) return fail(Code::changed, fmt::format("{} changed meanwhile", printable(file.path)));
@@ -88,7 +140,7 @@ class Mender {
       const std::uint64_t begin = std::min(range.offset, size);
       const std::uint64_t end = std::min(range.offset + range.length, size);
       TRY(copy_range(*damaged, *out, at, begin - at, machinery_.cancel, machinery_.progress));
-      TRY(copy_range(twin, *out, begin, end - begin, machinery_.cancel, machinery_.progress));
+      if (end > begin) TRY(source({begin, end - begin}, *out));
       at = end;
     }
     TRY(copy_range(*damaged, *out, at, size - at, machinery_.cancel, machinery_.progress));
@@ -97,7 +149,40 @@ class Mender {
 
   const change::Machinery& machinery_;
   os::FileSystem& fs_;
+  Upstream* upstream_;
+  const DownloadsFolder& downloads_;
 };
+
+/// No twin is here: whether upstream has the bytes, and which of them it takes.
+Status ask_upstream(File& file, const catalog::Listing& listing, const verify::Checked& checked, catalog::Catalog& catalog, Upstream* upstream) {
+  constexpr std::string_view kElse = "no intact copy of it is on this machine";
+  if (upstream == nullptr) {
+    file.reason = fmt::format("{}, and nobody else was asked", kElse);
+    return {};
+  }
+  auto offer = upstream->find(listing, file.model, file.claimed);
+  if (!offer) {
+    if (offer.error().code == Code::cancelled) return fail(offer.error());
+    file.reason = fmt::format("{}, and upstream cannot help: {}", kElse, offer.error().message);
+    return {};
+  }
+  file.state = State::mendable;
+  file.upstream = offer->from;
+  file.wanted = {.name = offer->file.path, .urls = {offer->file.url}, .credential = offer->credential, .size = offer->file.size, .digest = file.claimed, .folder = {}};
+  file.fetch_bytes = offer->file.size;
+  if (!checked.by_pieces) {
+    file.reason = "which of its bytes are damaged cannot be told (they were never measured whole here), so all of it is fetched";
+    return {};
+  }
+  file.chain = TRY(catalog.chain_of(file.claimed));
+  if (file.chain && file.chain->size == offer->file.size) {
+    file.ranges = checked.damage;
+    file.fetch_bytes = file.damaged_bytes();
+  } else {
+    file.chain.reset();
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -118,7 +203,7 @@ std::uint64_t File::damaged_bytes() const {
 }
 
 Result<Plan> make_plan(const stores::Context& context, catalog::Catalog& catalog, const catalog::Inventory& inventory, const std::vector<std::string>& models,
-                       mlxbase::Clock& clock, mlxbase::Progress& progress) {
+                       mlxbase::Clock& clock, mlxbase::Progress& progress, Upstream* upstream) {
   // Rot leaves size and times as they were: only reading finds it.
   const auto report = TRY(verify::verify(context, catalog, inventory, {.models = models, .deep = true}, clock, progress));
   std::map<std::string, std::uint32_t> inode_of;
@@ -145,19 +230,23 @@ Result<Plan> make_plan(const stores::Context& context, catalog::Catalog& catalog
       file.ranges = c.damage;
       file.twin = c.twin;
       file.state = c.twin.empty() ? State::no_source : State::mendable;
-      if (c.twin.empty()) file.reason = "no intact copy of it is on this machine; downloading it again with its own tool replaces it";
       if (c.claimed->algorithm() == mlxbase::Algorithm::sha256_prefix) {
         file.state = State::no_source;
         file.reason = c.reason;
+      } else if (c.twin.empty()) {
+        TRY(ask_upstream(file, listing, c, catalog, upstream));
       }
+      const bool again = std::any_of(plan.files.begin(), plan.files.end(), [&](const File& f) { return f.claimed == file.claimed && !f.upstream.empty(); });
+      if (again) file.fetch_bytes = 0;  // one that is fetched serves them all
       plan.files.push_back(std::move(file));
     }
   }
   return plan;
 }
 
-Result<change::Done> run(const change::Machinery& machinery, Plan& plan) {
-  Mender mender(machinery);
+Result<change::Done> run(const change::Machinery& machinery, Plan& plan, Upstream* upstream, const DownloadsFolder& downloads) {
+  Mender mender(machinery, upstream, downloads);
+  std::map<mlxbase::Digest, std::string> made_of;  // what was fetched once serves all names of it
   change::Plan changes;
   changes.whole = false;
   std::vector<std::pair<std::size_t, std::string>> staged;
@@ -168,16 +257,24 @@ Result<change::Done> run(const change::Machinery& machinery, Plan& plan) {
     File& file = plan.files[i];
     if (file.state != State::mendable) continue;
     machinery.progress.item(file.path);
+    const auto again = file.twin.empty() ? made_of.find(file.claimed) : made_of.end();
+    if (again != made_of.end()) {
+      file.twin = again->second;
+      file.fetch_bytes = 0;
+      if (!file.chain) file.ranges = {{0, file.wanted.size}};
+    }
     auto made = mender.make(file);
+    if (again != made_of.end()) file.twin.clear();
     if (!made && made.error().code == Code::cancelled) {
       for (const auto& [j, name] : staged) mender.discard(plan.files[j], name);
-      return fail(made.error());
+      return fail(made.error());  // what was downloaded of a whole file stays, and is gone on with
     }
     if (!made) {
       file.state = State::failed;
       file.reason = made.error().message;
       continue;
     }
+    if (file.twin.empty()) made_of.emplace(file.claimed, made->path);
     change::Change change;
     change.kind = change::Kind::replace;
     change.path = file.path;

@@ -1,6 +1,7 @@
 #include "mlxcache/verify/measure.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "mlxbase/format/hasher.h"
 
@@ -37,10 +38,15 @@ mlxbase::Result<Measurement> measure(mlxbase::os::File& file, const std::vector<
   out.stat = TRY(file.stat());
   std::vector<mlxbase::Hasher> hashers;
   std::vector<Algorithm> wanted;
+  std::optional<mlxbase::Sha256Chain> chain;
   for (Algorithm algorithm : algorithms) {
     if (algorithm == Algorithm::sha256_prefix) algorithm = Algorithm::sha256;
     if (std::find(wanted.begin(), wanted.end(), algorithm) != wanted.end()) continue;
     wanted.push_back(algorithm);
+    if (algorithm == Algorithm::sha256) {
+      chain.emplace();
+      continue;
+    }
     hashers.emplace_back(algorithm, out.stat.size);
   }
   file.advise_sequential();
@@ -53,6 +59,7 @@ mlxbase::Result<Measurement> measure(mlxbase::os::File& file, const std::vector<
     const std::size_t got = TRY(file.pread(at, std::span(block).first(want)));
     if (got == 0) break;  // it became shorter
     for (mlxbase::Hasher& hasher : hashers) hasher.update(std::span(block).first(got));
+    if (chain) chain->update(std::span(block).first(got));
     at += got;
     bytes_read.fetch_add(got, std::memory_order_relaxed);
     progress.advance(got);
@@ -63,7 +70,9 @@ mlxbase::Result<Measurement> measure(mlxbase::os::File& file, const std::vector<
   }
   const auto after = TRY(file.stat());
   out.held_still = at == out.stat.size && same_state(out.stat, after);
-  for (mlxbase::Hasher& hasher : hashers) out.digests.push_back(hasher.finish());
+  auto hasher = hashers.begin();
+  for (const Algorithm algorithm : wanted) out.digests.push_back(algorithm == Algorithm::sha256 ? chain->finish() : (hasher++)->finish());
+  if (chain) out.links = chain->links();
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/progress.h"
 #include "mlxbase/core/result.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxbase/os/file_system.h"
 
 namespace mlxcache::verify {
@@ -19,6 +20,7 @@ inline constexpr std::size_t kBlockBytes = std::size_t{1} << 20U;
 struct Measurement {
   mlxbase::os::FileStat stat;             // when it was opened
   std::vector<mlxbase::Digest> digests;   // one an algorithm that was asked for
+  std::vector<mlxbase::ChainLink> links;  // if SHA-256 was asked for: see mlxbase::Chain
   bool held_still = true;                 // size, mtime and ctime are what they were when it was opened, and all bytes came
 
   const mlxbase::Digest* find(mlxbase::Algorithm algorithm) const;

@@ -33,6 +33,9 @@ void Memory::keep(const Measurement& measurement, const std::optional<catalog::M
   }
   const std::lock_guard hold(mutex_);
   pending_bytes_ += row.of.size;
+  if (!measurement.links.empty()) {
+    pending_chains_.push_back({.sha256 = *measurement.find(mlxbase::Algorithm::sha256), .size = row.of.size, .links = measurement.links});
+  }
   pending_.push_back(std::move(row));
   if (pending_.size() >= kPendingFiles || pending_bytes_ >= kPendingBytes) flush_locked();
 }
@@ -44,12 +47,14 @@ void Memory::flush() {
 
 void Memory::flush_locked() {
   if (pending_.empty()) return;
-  const auto kept = catalog_.remember(pending_);
+  auto kept = catalog_.remember(pending_);
+  if (kept) kept = catalog_.remember_chains(pending_chains_);
   if (!kept && !warned_) {
     warned_ = true;
     mlxbase::log::warning("verify.not_remembered", {{"reason", kept.error().message}});
   }
   pending_.clear();
+  pending_chains_.clear();
   pending_bytes_ = 0;
 }
 

@@ -29,6 +29,7 @@ class Memory {
   mlxbase::Clock& clock_;
   std::mutex mutex_;
   std::vector<catalog::Measured> pending_;
+  std::vector<mlxbase::Chain> pending_chains_;
   std::uint64_t pending_bytes_ = 0;
   bool warned_ = false;
 };

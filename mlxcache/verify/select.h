@@ -24,6 +24,7 @@ struct Claim {
 struct Subject {
   std::uint32_t inode = 0;          // index into Inventory::inodes
   catalog::NameRef name;            // the one to speak of: in the chosen model, a claiming one, a payload, in that order
+  std::vector<mlxbase::Algorithm> also;   // to be measured besides
   std::vector<Claim> claims;        // distinct digests that can be computed here
   bool xet_only = false;            // something is claimed, but only a xet hash
   Container container = Container::none;  // by one of its names or of a link to it

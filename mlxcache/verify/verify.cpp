@@ -12,6 +12,7 @@
 #include "mlxcache/verify/damage.h"
 #include "mlxcache/verify/measure.h"
 #include "mlxcache/verify/memory.h"
+#include "mlxcache/verify/pieces.h"
 #include "mlxcache/verify/select.h"
 #include "mlxcache/verify/structure.h"
 #include "mlxcache/verify/twins.h"
@@ -64,6 +65,7 @@ class Run {
 
   Result<Report> run() {
     subjects_ = TRY(select(context_, inventory_, options_.models, options_.deep));
+    add_wanted();
     TRY(recall());
     checked_.resize(subjects_.size());
     std::vector<std::size_t> work;
@@ -92,6 +94,20 @@ class Run {
   }
 
  private:
+  void add_wanted() {
+    std::map<std::uint32_t, std::size_t> at;
+    for (std::size_t i = 0; i < subjects_.size(); ++i) at.emplace(subjects_[i].inode, i);
+    for (const auto& [inode, algorithm] : options_.also) {
+      const auto [found, added] = at.emplace(inode, subjects_.size());
+      if (added) {
+        Subject subject;
+        subject.inode = inode;
+        subject.name = inventory_.inodes[inode].names.front();
+        subjects_.push_back(std::move(subject));
+      }
+      subjects_[found->second].also.push_back(algorithm);
+    }
+  }
   const Inode& inode(std::size_t subject) const { return inventory_.inodes[subjects_[subject].inode]; }
   bool cancelled() const { return context_.cancel != nullptr && context_.cancel->requested(); }
   static std::unexpected<Error> stopped() { return mlxbase::fail(Code::cancelled, "verify: stopped; running it again goes on from here"); }
@@ -114,6 +130,7 @@ class Run {
   }
   void describe(std::size_t i) {
     speak_of(checked_[i], subjects_[i].name);
+    checked_[i].inode = subjects_[i].inode;
     if (!subjects_[i].claims.empty()) checked_[i].claimed = subjects_[i].claims.front().digest;
   }
 
@@ -122,12 +139,16 @@ class Run {
     const Subject& subject = subjects_[i];
     Checked& checked = checked_[i];
     if (options_.deep) return false;
-    if (subject.claims.empty()) {
+    const bool unclaimed = subject.claims.empty();
+    if (unclaimed) {
       checked.verdict = Verdict::unclaimed;
       checked.reason = subject.xet_only ? "only a xet hash is claimed, which cannot be measured from the bytes" : "";
-      return true;
+      if (subject.also.empty()) return true;
     }
     if (!earlier_[i]) return false;
+    for (const Algorithm algorithm : subject.also) {
+      if (find(earlier_[i]->digests, algorithm) == nullptr) return false;
+    }
     for (const Claim& claim : subject.claims) {
       const Digest* known = find(earlier_[i]->digests, claim.digest.algorithm());
       if (known == nullptr || !agrees(claim.digest, *known)) return false;  // a mismatch is looked at again
@@ -135,9 +156,11 @@ class Run {
     // The catalog speaks of the file as the scan saw it; it may have changed since.
     const auto now = context_.fs.stat(checked.path);
     if (!now || !same_state(*now, inode(i).stat)) return false;
+    checked.digests = earlier_[i]->digests;
+    checked.from_catalog = true;
+    if (unclaimed) return true;
     checked.verdict = Verdict::intact;
     checked.measured = *find(earlier_[i]->digests, subject.claims.front().digest.algorithm());
-    checked.from_catalog = true;
     return true;
   }
 
@@ -156,6 +179,7 @@ class Run {
   static std::vector<Algorithm> wanted_algorithms(const Subject& subject) {
     std::vector<Algorithm> out;
     for (const Claim& claim : subject.claims) out.push_back(claim.digest.algorithm());
+    out.insert(out.end(), subject.also.begin(), subject.also.end());
     if (out.empty()) out.push_back(Algorithm::sha256);  // deep: to be held against what was measured before
     return out;
   }
@@ -174,6 +198,7 @@ class Run {
     auto measured = measure(**file, wanted_algorithms(subjects_[i]), context_.cancel, progress_, bytes_read_);
     if (!measured) return unreadable(i, measured.error().message);
     memory_.keep(*measured, earlier_[i]);
+    if (measured->held_still) checked_[i].digests = measured->digests;
     judge(i, *measured);
     if (options_.deep && measured->held_still) hold_against_structure(i, **file);
   }
@@ -260,6 +285,22 @@ class Run {
       if (ranges) checked.damage = std::move(*ranges);
       return {};
     }
+    return find_pieces(i);
+  }
+
+  /// No copy is here: what was kept of the bytes when they were whole tells which pieces are bad.
+  Status find_pieces(std::size_t i) {
+    Checked& checked = checked_[i];
+    if (checked.claimed->algorithm() != Algorithm::sha256 || !mlxbase::can_chain()) return {};
+    const auto chain = TRY(catalog_.chain_of(*checked.claimed));
+    if (!chain) return {};
+    auto file = open(inode(i), checked.path);
+    if (!file) return {};
+    auto ranges = damaged_pieces(**file, *chain, context_.cancel, bytes_read_);
+    if (!ranges && ranges.error().code == Code::cancelled) return stopped();
+    if (!ranges || ranges->empty()) return {};
+    checked.damage = std::move(*ranges);
+    checked.by_pieces = true;
     return {};
   }
 

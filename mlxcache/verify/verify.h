@@ -2,6 +2,7 @@
 // Compares what stores claim of their files with the bytes.
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mlxbase/core/clock.h"
@@ -36,12 +37,19 @@ struct Checked {
   std::optional<mlxbase::Digest> measured;
   std::string reason;          // for malformed and unreadable
   std::string twin;            // an intact copy on this machine, if one is known
-  std::vector<Range> damage;   // against the twin; merged to 4 KiB blocks
+  /// Where it is damaged: against the twin, in blocks of 4 KiB; without one, the pieces of 8 MiB that are not what they were when the file was first
+  /// seen whole (`by_pieces`). Empty if neither can tell.
+  std::vector<Range> damage;
+  bool by_pieces = false;
   bool from_catalog = false;   // measured in an earlier run (resumed), file unchanged since
+  std::uint32_t inode = 0;     // index into Inventory::inodes
+  std::vector<mlxbase::Digest> digests;  // all that are known of its bytes now
 };
 
 struct Options {
   std::vector<std::string> models;  // ids; empty: all
+  /// Inodes that are to be measured by one more algorithm, whatever their stores claim: to be held against what upstream says.
+  std::vector<std::pair<std::uint32_t, mlxbase::Algorithm>> also;
   bool deep = false;                // hash everything again (not trusting the catalog) and check containers' structure
 };
 

@@ -314,7 +314,7 @@ _mlxcache() {
         freeze) options+=" --apply --keep --now --unused --store --vault --root" ;;
         thaw) options+=" --to --vault" ;;
         vault) options+=" --vault --apply" ;;
-        verify) options+=" --deep --store --root" ;;
+        verify) options+=" --deep --upstream --store --root" ;;
         repair) options+=" --apply --root" ;;
         doctor) options+=" --root --store" ;;
         demo) options+=" --at --keep" ;;

@@ -8,7 +8,7 @@
 #include "mlxbase/core/units.h"
 #include "mlxcache/cli/change_text.h"
 #include "mlxcache/cli/commands/commands.h"
-#include "mlxcache/cli/help.h"
+#include "mlxcache/cli/online.h"
 #include "mlxcache/cli/parts.h"
 #include "mlxcache/cli/table.h"
 
@@ -78,14 +78,6 @@ Result<pull::Options> options_of(const Arguments& arguments) {
   out.allow_copy = arguments.flag("--copy");
   if (auto ok = read_targets(arguments, out); !ok) return fail(std::move(ok).error());
   return out;
-}
-
-Result<std::unique_ptr<mlxbase::net::Client>> client_of(Session& session, bool offline) {
-  mlxbase::net::ClientOptions options;
-  options.user_agent = fmt::format("mlxcache/{}", kVersion);
-  options.variable = [&session](std::string_view name) { return session.environment().get(name); };
-  options.offline = offline;
-  return mlxbase::net::Client::make(std::move(options));
 }
 
 std::string_view word_of(Local::Evidence evidence) {
@@ -262,8 +254,8 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   const fetch::Id id = TRY(fetch::parse_id(*arguments.one("ID")));
   pull::Options options = TRY(options_of(arguments));
   show_progress(session, options.download);
-  const fetch::Endpoints endpoints = TRY(fetch::endpoints(session.context()));
-  const auto client = TRY(client_of(session, endpoints.offline));
+  const Online online = TRY(go_online(session));
+  const auto& [endpoints, client] = online;
   scan::Options look;
   look.extra_roots = arguments.all("--root");
   look.find_duplicates = false;

@@ -8,7 +8,9 @@
 #include "mlxbase/core/units.h"
 #include "mlxcache/cli/change_text.h"
 #include "mlxcache/cli/commands/commands.h"
+#include "mlxcache/cli/online.h"
 #include "mlxcache/cli/parts.h"
+#include "mlxcache/pull/downloads_folder.h"
 
 namespace mlxcache::cli {
 namespace {
@@ -41,7 +43,11 @@ json::Value document_of(const repair::Plan& plan, bool applied) {
       ranges.push(std::move(range));
     }
     item.set("ranges", std::move(ranges));
-    item.set("source", f.twin.empty() ? json::Value(nullptr) : json::Value(mlxbase::to_utf8(f.twin)));
+    const std::string& source = f.twin.empty() ? f.upstream : f.twin;
+    item.set("source", source.empty() ? json::Value(nullptr) : json::Value(mlxbase::to_utf8(source)));
+    item.set("source_kind", !f.twin.empty() ? json::Value("twin") : !f.upstream.empty() ? json::Value("upstream") : json::Value(nullptr));
+    item.set("fetch_bytes", f.fetch_bytes);
+    item.set("fetched_bytes", f.fetched_bytes);
     item.set("reason", mlxbase::to_utf8(f.reason));
     files.push(std::move(item));
   }
@@ -64,6 +70,13 @@ void print_files(Session& session, const repair::Plan& plan) {
     }
     if (f.ranges.size() > kRangesShown) session.say(style.dim(fmt::format("            and {} more places", f.ranges.size() - kRangesShown)));
     if (good && !f.twin.empty()) session.say_fitted("            from " + session.show_path(f.twin));
+    if (f.state == State::mendable && !f.upstream.empty()) {
+      session.say_fitted(fmt::format("            from {}{}", printable(f.upstream), f.fetch_bytes == 0 ? ": fetched once, with the other name of these bytes"
+                                                                                                   : fmt::format(": {} to be fetched of {}", format_bytes(f.fetch_bytes), format_bytes(f.wanted.size))));
+    }
+    if (f.state == State::mended && !f.upstream.empty() && f.fetched_bytes > 0) {
+      session.say_fitted(fmt::format("            from {}: {} fetched", printable(f.upstream), format_bytes(f.fetched_bytes)));
+    }
     if (!f.reason.empty()) session.say_wrapped("            " + printable(f.reason));
   }
 }
@@ -73,8 +86,10 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
   options.extra_roots = arguments.all("--root");
   const catalog::Inventory inventory = TRY(session.scan(options));
   catalog::Catalog* catalog = TRY(session.open_catalog());
+  const Online online = TRY(go_online(session));
+  repair::Upstream upstream(*online.client, online.endpoints, session.context().cancel, session.world().clock);
   repair::Plan plan =
-      TRY(repair::make_plan(session.context(), *catalog, inventory, arguments.all("MODEL"), session.world().clock, session.progress()));
+      TRY(repair::make_plan(session.context(), *catalog, inventory, arguments.all("MODEL"), session.world().clock, session.progress(), &upstream));
   session.progress_done();
   const auto in_state = [&](State s) { return std::count_if(plan.files.begin(), plan.files.end(), [&](const repair::File& f) { return f.state == s; }); };
   const auto mendable = in_state(State::mendable);
@@ -87,7 +102,8 @@ Result<Exit> run(Session& session, const Arguments& arguments) {
     if (mendable > 0) session.note(fmt::format("\nNothing was changed. To mend:\n  mlxcache {} --apply", printable(session.command_line())));
     return plan.files.empty() ? Exit::ok : Exit::found;
   }
-  const change::Done done = TRY(repair::run(change_machinery(session), plan));
+  const auto downloads = [&](const catalog::Root& root) { return pull::downloads_folder(session.context(), session.home(), root); };
+  const change::Done done = TRY(repair::run(change_machinery(session), plan, &upstream, downloads));
   session.progress_done();
   json::Value document = document_of(plan, true);
   document.set("transaction", done.transaction.empty() ? json::Value(nullptr) : json::Value(done.transaction));
@@ -118,13 +134,15 @@ constexpr ExitNote kExits[] = {
 
 const Command kRepair{
     "repair",
-    "mend damaged files from an intact twin on this machine",
+    "mend damaged files from a twin on this machine, or from upstream",
     Group::check,
     true,
     "Reads all files of the models again and compares them with what their stores say. Where one is damaged and an intact copy of it is on this machine (in any "
     "store, under any name), the ranges that differ are listed. With --apply a new file is made of the good bytes and the twin's, its digest is confirmed, "
     "and it takes the damaged one's place in one step; nothing else is touched. The damaged file goes into the trash.\n\n"
-    "Where no intact copy is here, that is said: downloading the model again with its own tool replaces the file.",
+    "Where no intact copy is here, the hub or registry that the model came from is asked. If mlxcache has seen the file whole before (pull, verify), it "
+    "knows which pieces of 8 MiB are damaged, and only these are fetched and checked one by one; else the whole file is, and the plan says how much that is. "
+    "Nothing is fetched before --apply. With HF_HUB_OFFLINE=1 nobody is asked.",
     kOperands,
     kOptions,
     kExamples,
