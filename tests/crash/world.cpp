@@ -130,7 +130,9 @@ void World::expect_undo_restores(const std::string& what, bool parted) {
     EXPECT_EQ(it->second.kind, seen.kind) << what << ": " << name;
     EXPECT_TRUE(it->second.bytes == seen.bytes) << what << ": " << name << " has other bytes after undo";
     EXPECT_EQ(it->second.metadata, seen.metadata) << what << ": metadata of " << name;
-    if (!parted) EXPECT_EQ(it->second.same_inode, seen.same_inode) << what << ": links of " << name;
+    if (!parted) {
+      EXPECT_EQ(it->second.same_inode, seen.same_inode) << what << ": links of " << name;
+    }
   }
   for (const auto& name : strangers()) ADD_FAILURE() << what << ": " << name << " was left behind by undo";
   // Nothing is shared any more.

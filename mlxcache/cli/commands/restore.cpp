@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
@@ -51,7 +52,8 @@ Result<std::vector<Removal>> removals(Session& session) {
   }
   std::vector<Removal> out;
   for (auto& [id, r] : by_id) out.push_back(std::move(r));
-  std::reverse(out.begin(), out.end());  // ids sort by time
+  // Not by their ids, which tell seconds apart only.
+  std::ranges::sort(out, [](const Removal& a, const Removal& b) { return std::pair(b.removed_at_ns, b.transaction) < std::pair(a.removed_at_ns, a.transaction); });
   return out;
 }
 
