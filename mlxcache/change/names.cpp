@@ -98,7 +98,28 @@ Result<bool> remove_folder_if_empty(os::FileSystem& fs, const std::string& dir) 
 }
 
 void Folders::add_parent_of(const std::string& p) {
-  if (!p.empty()) dirs_.insert(folder_of(p));
+  if (p.empty()) return;
+  dirs_.insert(folder_of(p));
+  known_.erase(p);
+}
+
+Status Folders::sync_way_to(os::FileSystem& fs, const std::string& root, const std::string& p) {
+  const bool inside = path::is_within(root, p);
+  const std::string last = inside ? folder_of(root) : "/";
+  std::string dir = folder_of(p);
+  const auto device = TRY(fs.stat(dir, os::Follow::yes)).id.device;
+  TRY(fs.sync_dir(dir));
+  while (dir != last && dir != folder_of(dir) && !known_.contains(dir)) {
+    const std::string above = folder_of(dir);
+    if (TRY(fs.stat(above, os::Follow::yes)).id.device != device) return {};  // a volume's own root is nobody's to make
+    auto synced = fs.sync_dir(above);
+    // Beyond the root, a folder that we may not read is none in which we have made anything.
+    const bool beyond = !inside || !path::is_within(root, above);
+    if (!synced && (!beyond || synced.error().code != Code::permission)) return synced;
+    known_.insert(dir);
+    dir = above;
+  }
+  return {};
 }
 
 Status Folders::sync(os::FileSystem& fs) {

@@ -46,9 +46,14 @@ class Folders {
   void add(const std::string& dir) { dirs_.insert(dir); }
   /// A folder that is gone again is no error.
   mlxbase::Status sync(mlxbase::os::FileSystem& fs);
+  /// At once: the name `path`, and that of every folder above it down to the root's own. What is seen may be the work of a run that was killed, and
+  /// in memory only, so this is asked before another name of the same inode goes, whoever made this one. A path outside the root counts up to
+  /// where its volume begins. Errors: io, not_found (the folder is gone).
+  mlxbase::Status sync_way_to(mlxbase::os::FileSystem& fs, const std::string& root, const std::string& path);
 
  private:
   std::set<std::string> dirs_;
+  std::set<std::string> known_;  // folders whose own names sync_way_to() has seen onto the device
 };
 
 }  // namespace mlxcache::change

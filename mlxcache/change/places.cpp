@@ -57,11 +57,8 @@ Status Places::make_trash_folders(const std::string& trash_name, Folders& to_syn
   const std::string own = folder_of(trash_name);
   const std::string all = folder_of(own);
   for (const auto& dir : {all, own}) {
-    if (auto made = fs_.make_dir(dir, 0700); made) {
-      to_sync.add_parent_of(dir);
-    } else if (made.error().os_errno != EEXIST) {
-      return made;
-    }
+    if (auto made = fs_.make_dir(dir, 0700); !made && made.error().os_errno != EEXIST) return made;
+    to_sync.add_parent_of(dir);  // also where it is there: whoever made it may have been killed
     // A symlink here would carry everything that is removed elsewhere.
     if (TRY(fs_.stat(dir)).kind != os::FileKind::directory) return fail(Code::changed, fmt::format("{} is no folder", mlxbase::printable(dir)));
   }
@@ -71,7 +68,8 @@ Status Places::make_trash_folders(const std::string& trash_name, Folders& to_syn
 void remove_own_folders(os::FileSystem& fs, const journal::Intent& intent, const std::string& staging, Folders& to_sync) {
   // Each fails while something is in it, as it should.
   const auto remove = [&](const std::string& dir) {
-    if (fs.remove_dir(dir)) to_sync.add_parent_of(dir);
+    const auto removed = fs.remove_dir(dir);
+    if (removed || removed.error().code == Code::not_found) to_sync.add_parent_of(dir);  // by whomever: it is to stay gone
   };
   const std::string temporary = folder_of(staging);
   if (!staging.empty() && path::file_name(temporary).starts_with(".mlxcache-") && !path::is_within(temporary, intent.target)) remove(temporary);

@@ -116,9 +116,9 @@ Result<Back> RollBack::adopted() {
   if (!source) {
     TRY(os::make_dirs(fs_, folder_of(i_.source), 0700));
     TRY(bring(fs_, at_target ? i_.target : i_.staging, i_.source));
-    // Two names, until this one is on the device.
-    TRY(fs_.sync_dir(folder_of(i_.source)));
   }
+  // Two names, until this one is on the device.
+  TRY(to_sync_.sync_way_to(fs_, i_.target_root, i_.source));
   TRY(drop_if(i_.staging, id));
   to_sync_.add_parent_of(i_.target);
   TRY(make_staging_folder(fs_, root_of(i_), i_.staging));
@@ -195,7 +195,7 @@ Result<Back> RollBack::removed() {
     TRY(check_parents(fs_, i_.target_root, i_.target));
     const std::string& from = staging ? i_.staging : i_.source;
     TRY(bring(fs_, from, i_.target));
-    TRY(fs_.sync_dir(folder_of(i_.target)));
+    TRY(to_sync_.sync_way_to(fs_, i_.target_root, i_.target));
     TRY(drop(i_.staging));
     TRY(drop_if(i_.source, old));
     return Back{};
@@ -203,7 +203,8 @@ Result<Back> RollBack::removed() {
   if (in_hand && !is_inode(staging, target->id)) {
     return fail(Code::changed, fmt::format("{} holds a file that its owner had put at {}; left alone", printable(i_.staging), printable(i_.target)));
   }
-  to_sync_.add_parent_of(i_.target);
+  // It may be there in memory only, from a recovery that was killed.
+  TRY(to_sync_.sync_way_to(fs_, i_.target_root, i_.target));
   TRY(drop(i_.staging));
   if (!is_inode(target, old) && is_inode(trash, old)) return Back{true, "its owner has put another file there: what it was before stays in the trash"};
   TRY(drop_if(i_.source, old));

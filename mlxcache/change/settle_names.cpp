@@ -35,6 +35,7 @@ class Settler {
   void empty(const Step& step);
   void write(Step& step, Outcome outcome, std::string reason);
   bool may_touch(const journal::Intent& intent);
+  void add_names_of(const Step& step, const std::string& staging);
   void left(const journal::Intent& intent, std::string why) {
     out_.left.push_back({intent.target, std::move(why)});
     all_settled_ = false;
@@ -72,9 +73,19 @@ bool Settler::may_touch(const journal::Intent& intent) {
   return false;
 }
 
+/// The names that a step has made or taken away: what an earlier run did to them may not be on the device.
+void Settler::add_names_of(const Step& step, const std::string& staging) {
+  const auto& i = *step.intent;
+  to_sync_.add_parent_of(i.target);
+  to_sync_.add_parent_of(staging);
+  const bool from_elsewhere = kind_of(i) == Kind::place && how_of(i) != How::adopt;  // its source is only read
+  if (!from_elsewhere) to_sync_.add_parent_of(i.source);
+}
+
 void Settler::take_all_back() {
   const bool over = std::ranges::all_of(t_.steps, [](const auto& s) { return s.second.settled.has_value(); });
-  if (over) return;  // everything stands and is on the device; only the last record was lost
+  for (const auto& [index, step] : t_.steps) add_names_of(step, step.intent->staging);
+  if (over) return;  // everything stands; only the last record was lost, or a sync before it
   for (auto& [index, step] : std::ranges::reverse_view(t_.steps)) {
     const auto& i = *step.intent;
     if (!may_touch(i)) continue;
@@ -108,7 +119,7 @@ void Settler::settle_undo(Step& step) {
 Status Settler::finish_undo() {
   // Names that came back count only if the folders above them are on the device too: before any other name of theirs goes.
   for (const auto& [index, step] : t_.steps) {
-    if (step.undo_intent) to_sync_.add_parent_of(step.intent->target);
+    if (step.undo_intent) add_names_of(step, step.undo_intent->staging);
   }
   TRY(to_sync_.sync(fs_));
   bool planned = true;

@@ -41,6 +41,7 @@ Result<std::optional<os::FileStat>> look(os::FileSystem& fs, const std::string& 
 Status give_name_back(os::FileSystem& fs, const std::string& from, const std::string& target) {
   auto linked = fs.hard_link(from, target);
   if (!linked) return linked;
+  TRY(fs.sync_dir(folder_of(target)));  // before its only other name goes
   return fs.unlink(from);
 }
 
@@ -167,7 +168,14 @@ Result<Fate> settle(os::FileSystem& fs, Swap swap, bool staged) {
       swap.old_id = staging->id;
       swap.new_id = target->id;
       swap.kept = false;
-      TRY(exchange_back(fs, swap));
+      auto back = exchange_back(fs, swap);
+      if (!back && back.error().code == Code::unsupported) {
+        // It was on its way back from elsewhere, where two names cannot be swapped: then as from `keep`.
+        Swap by_rename = swap;
+        by_rename.keep = swap.staging;
+        back = rename_back(fs, by_rename);
+      }
+      TRY(back);
       TRY(clear(keep, swap.keep));
       TRY(sync_names());
       return Fate::old_stays;

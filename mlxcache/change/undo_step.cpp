@@ -108,7 +108,7 @@ Status undo_place(os::FileSystem& fs, const Step& step, Folders& to_sync) {
   if (how_of(i) == How::adopt) {
     TRY(os::make_dirs(fs, folder_of(i.source), 0700));
     TRY(bring(fs, i.target, i.source));
-    TRY(fs.sync_dir(folder_of(i.source)));  // its only other name goes next
+    TRY(to_sync.sync_way_to(fs, i.target_root, i.source));  // its only other name goes next
   }
   to_sync.add_parent_of(u.staging);
   const auto taken = TRY(take_away(fs, i.target, u.staging, [&](const os::FileStat& s) {
@@ -192,7 +192,7 @@ Result<bool> settle_undo_place(os::FileSystem& fs, const Step& step, Folders& to
   const auto staging = TRY(look(fs, u.staging));
   to_sync.add_parent_of(i.target);
   if (is_inode(target, u.old_id)) {
-    TRY(fs.sync_dir(folder_of(i.target)));  // before another name of it goes
+    TRY(to_sync.sync_way_to(fs, i.target_root, i.target));  // before another name of it goes
     if (adopted) TRY(drop_if(fs, i.source, u.old_id, to_sync));
     TRY(drop_if(fs, u.staging, u.old_id, to_sync));
     return false;
@@ -203,10 +203,12 @@ Result<bool> settle_undo_place(os::FileSystem& fs, const Step& step, Folders& to
     TRY(fs.rename_new(u.staging, i.target));
     return true;
   }
-  if (staging && adopted && !TRY(look(fs, i.source))) {
-    TRY(os::make_dirs(fs, folder_of(i.source), 0700));
-    TRY(bring(fs, u.staging, i.source));
-    TRY(fs.sync_dir(folder_of(i.source)));
+  if (staging && adopted) {
+    if (!TRY(look(fs, i.source))) {
+      TRY(os::make_dirs(fs, folder_of(i.source), 0700));
+      TRY(bring(fs, u.staging, i.source));
+    }
+    TRY(to_sync.sync_way_to(fs, i.target_root, i.source));  // also where an earlier recovery gave it that name
   }
   TRY(drop_if(fs, u.staging, u.old_id, to_sync));
   return true;
@@ -220,7 +222,7 @@ Result<bool> settle_undo_replace(os::FileSystem& fs, const Step& step, Folders& 
   const auto staging = TRY(look(fs, u.staging));
   const bool of_owner = staging && !is_inode(staging, u.old_id) && !is_inode(staging, i.before.id);  // caught in the swap
   if (of_owner || !is_inode(TRY(look(fs, i.target)), i.before.id)) return TRY(settle(fs, swap_back(step), true)) == Fate::swapped;
-  TRY(fs.sync_dir(folder_of(i.target)));  // before other names of it go
+  TRY(to_sync.sync_way_to(fs, i.target_root, i.target));  // before other names of it go
   for (const auto& name : {u.staging, u.keep}) {
     TRY(drop_if(fs, name, u.old_id, to_sync));
     TRY(drop_if(fs, name, i.before.id, to_sync));
@@ -246,8 +248,7 @@ Result<bool> settle_undo_step(os::FileSystem& fs, const Step& step, Folders& to_
     return target.has_value();
   }
   if (is_inode(target, i.before.id)) {
-    to_sync.add_parent_of(i.target);
-    TRY(fs.sync_dir(folder_of(i.target)));  // before its name in the trash goes
+    TRY(to_sync.sync_way_to(fs, i.target_root, i.target));  // before its name in the trash goes
     TRY(drop_if(fs, i.source, i.before.id, to_sync));
     return true;
   }
