@@ -39,7 +39,10 @@ class WatchARealClient(Case):
                 client = HuggingFace(name, home, hub, xet=False)
                 snapshot = client.call("snapshot", repo="org/alpha", cache_dir=cache)
                 blob = os.path.realpath(f"{snapshot}/model.safetensors")
-                transaction = watcher.wait_for("shared", path=blob)["transaction"]
+                # Both copies are new to the first watcher: whichever is ready first takes the other's blocks.
+                shared = watcher.wait_for("shared")
+                self.assertEqual({blob, str(twin)}, {shared["path"], shared["source"]})
+                transaction = shared["transaction"]
                 watcher.wait_for("done")
                 self.assertEqual(watcher.end()[0], 0)
                 volume.sync()
