@@ -128,5 +128,8 @@ int main(int argc, char** argv) {
   if (options->command == cli::Command::man) return print(cli::man_page());
   if (options->version) return print(fmt::format("mlxdash {}\n", cli::kVersion));
   static const mlxbase::os::Environment environment = mlxbase::os::real_environment();  // outlives every thread
-  return run(*options, environment);
+  const int status = run(*options, environment);
+  // A source that hangs may still be looking: nothing static may be destroyed under it, here or in a library.
+  std::fflush(nullptr);
+  ::_exit(status);
 }

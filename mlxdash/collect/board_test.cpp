@@ -14,7 +14,7 @@ namespace {
 
 // A source whose behaviour a test sets: the lambdas of a table hold nothing.
 struct Script {
-  std::atomic<int> looks{0};
+  std::atomic<int> looks{0}, hung{0};
   std::atomic<bool> fails{false};
   std::shared_future<void> hangs_until;
 };
@@ -25,7 +25,10 @@ class Scripted final : public Looker {
   Scripted(Script& script, double value) : script_(script), value_(value) {}
   mlxbase::Result<Apply> look(const Moment&) override {
     ++script_.looks;
-    if (script_.hangs_until.valid()) script_.hangs_until.wait();
+    if (script_.hangs_until.valid()) {
+      script_.hangs_until.wait();
+      ++script_.hung;
+    }
     if (script_.fails) return mlxbase::fail(mlxbase::Code::io, "the device is on fire");
     return [value = value_](Snapshot& s) { s.cpu.load1 = value; };
   }
@@ -52,7 +55,7 @@ const std::array<Row, 2> kRows = {{
 class BoardTest : public ::testing::Test {
  protected:
   BoardTest() {
-    g_good.looks = g_bad.looks = 0;
+    g_good.looks = g_bad.looks = g_bad.hung = 0;
     g_bad.fails = false;
     g_bad.hangs_until = {};
   }
@@ -123,6 +126,7 @@ TEST_F(BoardTest, ASourceThatHangsHoldsUpNeitherTheOthersNorTheEnd) {
     EXPECT_EQ(g_bad.looks, 1);
   }
   release.set_value();  // the lane ends by itself
+  while (g_bad.hung == 0) std::this_thread::yield();
 }
 
 TEST_F(BoardTest, NothingIsAskedWhileNobodyLooks) {
