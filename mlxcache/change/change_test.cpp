@@ -50,7 +50,6 @@ class Names : public testing::Test {
     c.ways = {how};
     c.source = source;
     c.source_state = state(source);
-    mlxbase::Digest digest;
     return c;
   }
   Change remove(const std::string& path) {

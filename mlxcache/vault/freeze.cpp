@@ -34,12 +34,6 @@ namespace {
 
 constexpr unsigned kMostWorkers = 4;
 
-Digest sha256(std::span<const std::byte> bytes) {
-  Hasher hasher(mlxbase::Algorithm::sha256);
-  hasher.update(bytes);
-  return hasher.finish();
-}
-
 void hash_zeros(Hasher& hasher, std::uint64_t n) {
   static const std::vector<std::byte> kZeros(std::size_t{1} << 20U);
   while (n > 0) {
@@ -167,7 +161,7 @@ Result<Segment> Freezer::put(std::span<const std::byte> bytes, const Cut& cut) {
     return s;
   }
   s.what = Segment::What::object;
-  s.object = sha256(bytes);
+  s.object = digest_of(bytes);
   const Put put = TRY(vault_.put(s.object, bytes, cut.layout));
   count(reason_of(put), bytes.size(), put.added);
   return s;
@@ -329,7 +323,7 @@ Result<Estimate> estimate(Vault& vault, const Subject& subject, const Means& mea
       Reason reason = Reason::empty;
       std::uint64_t stored = 0;
       if (!all_zero(bytes)) {
-        const Digest digest = sha256(bytes);
+        const Digest digest = digest_of(bytes);
         bool first = false;
         {
           const std::lock_guard lock(mutex);

@@ -8,7 +8,6 @@
 
 #include "mlxbase/core/bytes.h"
 #include "mlxbase/core/path.h"
-#include "mlxbase/format/hasher.h"
 
 namespace mlxcache::vault {
 
@@ -28,12 +27,6 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kFrontBytes = 8 + 4 + 4 + 8;
 constexpr std::size_t kDigestBytes = 32;
 constexpr std::uint64_t kMaxFile = std::uint64_t{1} << 50U;
-
-Digest sha256(std::span<const std::byte> bytes) {
-  mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
-  hasher.update(bytes);
-  return hasher.finish();
-}
 
 void put_metadata(ByteWriter& w, const mlxbase::os::Metadata& m) {
   w.put(m.mode);
@@ -127,7 +120,7 @@ std::vector<std::byte> encode_once(const FrozenModel& model) {
   w.put(std::uint32_t{0});
   w.put(static_cast<std::uint64_t>(body.bytes().size()));
   w.put_bytes(body.bytes());
-  w.put_bytes(sha256(w.bytes()).bytes());
+  w.put_bytes(digest_of(w.bytes()).bytes());
   return w.take();
 }
 
@@ -176,7 +169,7 @@ Result<FrozenModel> parse_once(std::span<const std::byte> bytes) {
   (void)r.get<std::uint32_t>();
   const auto length = r.get<std::uint64_t>();
   if (!magic || length != r.left()) return fail(Code::corrupt, "its front is damaged");
-  if (sha256(body) != Digest(mlxbase::Algorithm::sha256, bytes.last(kDigestBytes))) return fail(Code::corrupt, "its checksum is another");
+  if (digest_of(body) != Digest(mlxbase::Algorithm::sha256, bytes.last(kDigestBytes))) return fail(Code::corrupt, "its checksum is another");
   if (version != kVersion) return fail(Code::unsupported, fmt::format("version {} is newer than this program", version));
   FrozenModel m;
   m.name = r.get_string();

@@ -1,8 +1,10 @@
 #pragma once
 // What a vault knows of one run of bytes that it holds. The SHA-256 of the bytes is their name. Format: docs/formats/vault.md.
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,9 @@ enum class Kind : std::uint8_t {
 };
 inline constexpr std::uint8_t kKinds = 5;
 std::string_view to_string(Kind kind);
+
+/// The name of these bytes: their SHA-256.
+Digest digest_of(std::span<const std::byte> bytes);
 
 /// Numbers of dtypes in the format: below 32 those of codec::Dtype, then blocks that the codec does not look into.
 enum class Dtype : std::uint8_t {

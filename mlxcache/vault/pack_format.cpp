@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "mlxbase/format/hasher.h"
 #include "mlxcache/journal/crc32c.h"
 
 namespace mlxcache::vault {
@@ -64,6 +65,12 @@ std::string_view to_string(Kind kind) {
     case Kind::derived: return "derived";
   }
   return {};
+}
+
+Digest digest_of(std::span<const std::byte> bytes) {
+  mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
+  hasher.update(bytes);
+  return hasher.finish();
 }
 
 std::vector<std::byte> encode_pack_header(std::uint64_t salt) {

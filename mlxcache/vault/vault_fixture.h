@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "mlxbase/core/path.h"
-#include "mlxbase/format/hasher.h"
 #include "mlxbase/format/safetensors.h"
 #include "mlxbase/os/environment.h"
 #include "mlxbase/testing/crash_file_system.h"
@@ -23,12 +22,6 @@
 namespace mlxcache::vault {
 
 using Bytes = std::vector<std::byte>;
-
-inline Digest digest_of(std::span<const std::byte> bytes) {
-  mlxbase::Hasher hasher(mlxbase::Algorithm::sha256);
-  hasher.update(bytes);
-  return hasher.finish();
-}
 
 /// All names at or below `dir`, folders before what lies in them.
 inline std::vector<std::string> walk(mlxbase::os::FileSystem& fs, const std::string& dir) {
