@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <expected>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace mlxdash {
@@ -44,10 +45,14 @@ constexpr std::string_view name_of(Absent why) {
 template <class T>
 struct Reading : std::expected<T, Absent> {
   using Base = std::expected<T, Absent>;
-  using Base::Base;
+  // Not `using Base::Base`: clang 16 then takes the inherited constrained default constructor for ours, and what is missing reads as zero.
   Reading() : Base(std::unexpected<Absent>(Absent::not_yet)) {}
   // NOLINTNEXTLINE(google-explicit-constructor): `reading = Absent::gone` reads as it should
   Reading(Absent why) : Base(std::unexpected<Absent>(why)) {}
+  template <class U = T>
+    requires(std::is_convertible_v<U, T> && !std::is_same_v<std::remove_cvref_t<U>, Absent> && !std::is_base_of_v<Base, std::remove_cvref_t<U>>)
+  // NOLINTNEXTLINE(google-explicit-constructor): `reading = 5.0` too
+  Reading(U&& value) : Base(std::in_place, std::forward<U>(value)) {}
 };
 
 }  // namespace mlxdash
