@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ranges>
 
 #include "mlxbase/core/path.h"
@@ -42,6 +43,7 @@ class Carrier {
   Status one(Work& work, const Status& result);
   Error take_back(Error why);
   void roll_back_one(Work& work);
+  bool others_need(const Work& work) const;
   void drop_folders();
   void settle_and_close();
   bool cancelled() const { return machinery_.cancel != nullptr && machinery_.cancel->requested(); }
@@ -56,6 +58,7 @@ class Carrier {
   std::optional<journal::Writer> journal_;
   Folders to_sync_;
   Done out_;
+  std::string others_at_;  // the root in which another program was found at work
   bool stuck_ = false;
 };
 
@@ -103,7 +106,10 @@ Status Carrier::one(Work& work, const Status& result) {
 Status Carrier::stage_all(Places& places) {
   for (auto& w : works_) {
     if (cancelled()) return fail(Code::cancelled, "stopped; nothing was changed");
-    TRY(one(w, stage(machinery_, places, *journal_, w, to_sync_)));
+    const auto staged = stage(machinery_, places, *journal_, w, to_sync_);
+    // A folder that was not there a moment ago: then it is not ours to remove either.
+    if (!staged && kind_of(w.intent) == Kind::make_folder && staged.error().os_errno == EEXIST) others_at_ = w.intent.target_root;
+    TRY(one(w, staged));
   }
   // The second names in the trash, before the first ones go.
   TRY(to_sync_.sync(fs_));
@@ -128,6 +134,7 @@ Status Carrier::carry_all() {
     if (w.failed) continue;
     auto carried = lock(w);
     if (carried) carried = carry(fs_, w);
+    if (!carried && (carried.error().code == Code::changed || carried.error().code == Code::busy)) others_at_ = w.intent.target_root;
     TRY(one(w, carried));
     to_sync_.add_parent_of(w.intent.target);
   }
@@ -142,7 +149,14 @@ Status Carrier::finish_all() {
   return to_sync_.sync(fs_);
 }
 
+/// Who works in the same store has seen the folders that we have made, and is about to put something into them: one that goes now
+/// makes that program fail. An empty one harms nobody.
+bool Carrier::others_need(const Work& work) const {
+  return !others_at_.empty() && kind_of(work.intent) == Kind::make_folder && path::is_within(others_at_, work.intent.target);
+}
+
 void Carrier::roll_back_one(Work& work) {
+  if (others_need(work)) return;
   const auto back = roll_back(fs_, work.intent, work.staged, to_sync_);
   if (!back) {
     stuck_ = true;

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <functional>
+#include <string>
 
+#include "mlxbase/os/file_system.h"
 #include "mlxbase/testing/hooked_file_system.h"
 #include "names_world.h"
 
@@ -62,6 +65,23 @@ TEST(NamesRace, ARegistryThatTheToolReplacesKeepsItsText) {
   const std::string name = "/lm/models/registry.json";
   at_every_call(kRegistryDeed, [&](NamesWorld& w) { w.fs.owner_replaces(name, "{\"of\": \"the tool\"}"); },
                 [&](NamesWorld& w, const std::string& what) { EXPECT_EQ(w.fs.content(name), "{\"of\": \"the tool\"}") << what; });
+}
+
+/// A client of the hub makes its folders if they are not there, brings the blob, and then links to it. The last step comes after we have given way.
+TEST(NamesRace, AFolderThatTheToolHasSeenIsThereWhenItLinksIntoIt) {
+  const std::string repo = "/hub/root/models--org--name";
+  const std::string snapshot = repo + "/snapshots/" + std::string(40, '1');
+  const std::string blob = repo + "/blobs/" + std::string(64, 'a');
+  at_every_call(kHubDeed,
+                [&](NamesWorld& w) {
+                  ASSERT_TRUE(mlxbase::os::make_dirs(w.fs, snapshot));
+                  if (!w.fs.exists(blob)) w.fs.owner_replaces(blob, "of the tool");
+                },
+                [&](NamesWorld& w, const std::string& what) {
+                  ASSERT_TRUE(w.fs.exists(blob)) << what;
+                  const auto linked = w.fs.make_symlink("../../blobs/" + std::string(64, 'a'), snapshot + "/of-the-tool.gguf");
+                  EXPECT_TRUE(linked || linked.error().os_errno == EEXIST) << what << ": " << linked.error().message;
+                });
 }
 
 TEST(NamesRace, ASourceThatIsDeletedLeavesAWholeModelOrNone) {
