@@ -165,7 +165,7 @@ struct Catalog::Impl {
   std::int64_t today = 0;
   // Prepared once; they hold on to the database, so they go first.
   struct Prepared {
-    sql::Statement select, from, touch, put, select_chain, put_chain;
+    sql::Statement select, from, touch, put, select_chain, put_chain, touch_chain;
   };
   std::optional<Prepared> prepared;
 
@@ -181,6 +181,7 @@ struct Catalog::Impl {
   Status moved(const Fingerprint& before, const Fingerprint& after);
   Status remember_chains(std::span<const mlxbase::Chain> chains);
   Result<std::optional<mlxbase::Chain>> chain_of(const Digest& sha256);
+  Status forget_unseen(std::int64_t before_ns);
 
   /// Runs `work`; if the file turns out damaged it is set aside and the work done once more on a new one.
   template <class Work>
@@ -236,10 +237,11 @@ Status Catalog::Impl::prepare() {
   auto from = TRY(db->prepare(fmt::format("SELECT {}, inode FROM measured WHERE device=?1 AND inode>=?2 ORDER BY inode", kColumns)));
   auto touch = TRY(db->prepare("UPDATE measured SET seen_day=?3 WHERE device=?1 AND inode=?2"));
   auto put = TRY(db->prepare("INSERT OR REPLACE INTO measured VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"));
-  auto select_chain = TRY(db->prepare("SELECT size, links, sum FROM chains WHERE sha256=?1"));
+  auto select_chain = TRY(db->prepare("SELECT size, links, sum, seen_day FROM chains WHERE sha256=?1"));
   auto put_chain = TRY(db->prepare("INSERT OR REPLACE INTO chains VALUES(?1,?2,?3,?4,?5)"));
+  auto touch_chain = TRY(db->prepare("UPDATE chains SET seen_day=?2 WHERE sha256=?1"));
   prepared.emplace(Prepared{.select = std::move(select), .from = std::move(from), .touch = std::move(touch), .put = std::move(put),
-                            .select_chain = std::move(select_chain), .put_chain = std::move(put_chain)});
+                            .select_chain = std::move(select_chain), .put_chain = std::move(put_chain), .touch_chain = std::move(touch_chain)});
   return {};
 }
 
@@ -430,8 +432,28 @@ Result<std::optional<mlxbase::Chain>> Catalog::Impl::chain_of(const Digest& sha2
     }
     good = sum_of(out) == s.i64(2);
   }
+  const bool stale = s.i64(3) != today;
   s.reset();
+  if (stale) {
+    // Who asks has a file that should hold these bytes and does not: no row of `measured` speaks for them then. That it may not be possible now is no failure.
+    auto& touch = prepared->touch_chain;
+    TRY(touch.bind(1, sha256.bytes()));
+    TRY(touch.bind(2, today));
+    if (const auto done = touch.run(); !done && is_damage(done.error())) return mlxbase::fail(done.error());
+  }
   return good ? std::optional(std::move(out)) : std::nullopt;
+}
+
+Status Catalog::Impl::forget_unseen(std::int64_t before_ns) {
+  auto transaction = TRY(sql::Transaction::begin(*db, true));
+  // The pieces of bytes go with the last file that was measured to have them.
+  for (const char* what : {"DELETE FROM measured WHERE seen_day < ?1",
+                           "DELETE FROM chains WHERE seen_day < ?1 AND sha256 NOT IN (SELECT sha256 FROM measured WHERE sha256 IS NOT NULL)"}) {
+    auto statement = TRY(db->prepare(what));
+    TRY(statement.bind(1, before_ns / kDayNs));
+    TRY(statement.run());
+  }
+  return transaction.commit();
 }
 
 Catalog::Catalog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -475,11 +497,7 @@ Result<std::optional<mlxbase::Chain>> Catalog::chain_of(const Digest& sha256) {
   return impl_->guarded([&] { return impl_->chain_of(sha256); });
 }
 Status Catalog::forget_unseen(std::int64_t before_ns) {
-  return impl_->guarded([&]() -> Status {
-    auto statement = TRY(impl_->db->prepare("DELETE FROM measured WHERE seen_day < ?1"));
-    TRY(statement.bind(1, before_ns / kDayNs));
-    return statement.run();
-  });
+  return impl_->guarded([&] { return impl_->forget_unseen(before_ns); });
 }
 
 }  // namespace mlxcache::catalog

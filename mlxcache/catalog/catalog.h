@@ -54,7 +54,8 @@ class Catalog {
   mlxbase::Status remember_chains(std::span<const mlxbase::Chain> chains);
   /// Nothing if those bytes were never seen whole here.
   mlxbase::Result<std::optional<mlxbase::Chain>> chain_of(const mlxbase::Digest& sha256);
-  /// Forgets rows of inodes not seen since `before_ns` (rows are touched by look_up).
+  /// Forgets rows of inodes not seen since `before_ns` (rows are touched by look_up), and the chains of bytes that no row left has and nobody
+  /// has asked for since then (chain_of touches them).
   mlxbase::Status forget_unseen(std::int64_t before_ns);
 
  private:

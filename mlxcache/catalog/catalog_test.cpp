@@ -199,6 +199,25 @@ TEST_F(CatalogTest, KeepsByWhichPiecesAreToldGoodFromBad) {
   EXPECT_FALSE(catalog.chain_of(digest(Algorithm::sha256, 4)).value());
 }
 
+TEST_F(CatalogTest, PiecesGoWithTheLastFileThatHasTheirBytes) {
+  constexpr std::int64_t kDay = std::int64_t{24} * 3600 * 1'000'000'000;
+  const auto days_later = [&](int days) { ASSERT_TRUE(mlxbase::sql::Database::open(database())->execute("UPDATE chains SET seen_day = seen_day - " + std::to_string(days))); };
+  const auto now = mlxbase::system_clock().wall_ns();
+  auto of_a_file = measured(1, 10);
+  of_a_file.digests = {chain(1).sha256};
+  auto catalog = Catalog::open(home).value();
+  ASSERT_TRUE(catalog.remember(std::vector{of_a_file}));
+  ASSERT_TRUE(catalog.remember_chains(std::vector{chain(1), chain(2), chain(3)}));
+  days_later(10);
+  EXPECT_TRUE(catalog.chain_of(chain(3).sha256).value()) << "of a damaged file: nothing measured has these bytes";
+  ASSERT_TRUE(catalog.forget_unseen(now - 5 * kDay));
+  EXPECT_TRUE(catalog.chain_of(chain(1).sha256).value()) << "its file is here";
+  EXPECT_FALSE(catalog.chain_of(chain(2).sha256).value()) << "its file is gone";
+  EXPECT_TRUE(catalog.chain_of(chain(3).sha256).value()) << "asked for lately";
+  ASSERT_TRUE(catalog.forget_unseen(now + 2 * kDay));
+  EXPECT_FALSE(catalog.chain_of(chain(1).sha256).value()) << "with its file";
+}
+
 TEST_F(CatalogTest, ACatalogFromBeforeThePiecesGetsTheirTable) {
   { ASSERT_TRUE(Catalog::open(home)); }
   ASSERT_TRUE(mlxbase::sql::Database::open(database())->execute("DROP TABLE chains"));

@@ -71,8 +71,8 @@ Error status_error(const Wanted& wanted, int status) {
 
 Result<std::vector<std::byte>> fetch_range(net::Client& client, const Wanted& wanted, std::uint64_t offset, std::uint64_t length,
                                            const net::RetryPolicy& retry, const Cancel* cancel) {
-  // A server without ranges sends everything: bounded, since it is held in memory.
-  constexpr std::uint64_t kMostWhole = std::uint64_t{64} << 20U;
+  // A server without ranges sends everything: of a file of one piece that is taken, of a larger one it would come once for every piece.
+  constexpr std::uint64_t kMostWhole = kPieceBytes;
   if (offset > wanted.size || length > wanted.size - offset) return fail(Code::invalid, fmt::format("{}: a range beyond its end", printable(wanted.name)));
   if (length == 0) return std::vector<std::byte>{};
   std::minstd_rand random{std::random_device{}()};

@@ -8,11 +8,13 @@
 #include <mutex>
 #include <numeric>
 #include <span>
+#include <utility>
 
 #include "mlxbase/core/bytes.h"
 #include "mlxbase/core/parallel.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/hasher.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxcache/group/inodes.h"
 #include "mlxcache/group/knowledge.h"
 #include "mlxcache/group/measure.h"
@@ -383,7 +385,7 @@ class Grouper {
       if (task.reference != nullptr) compare(task, mutex);
       std::vector<std::uint32_t> inodes;
       for (const Node* n : task.nodes) inodes.push_back(candidates_[n->members.front()].inode);
-      const auto hashed = hash_side_by_side(fs_, inventory_, inodes, task.algorithm, progress_, options_.cancel);
+      auto hashed = hash_side_by_side(fs_, inventory_, inodes, task.algorithm, progress_, options_.cancel);
       const std::scoped_lock lock(mutex);
       for (std::size_t n = 0; n < task.nodes.size(); ++n) {
         Candidate& c = candidates_[task.nodes[n]->members.front()];
@@ -392,6 +394,7 @@ class Grouper {
           learn(c, *hashed[n].digest);
           task.nodes[n]->knowledge.measured(*hashed[n].digest);
           c.touched = true;
+          if (!hashed[n].links.empty()) chains_.push_back({.sha256 = *hashed[n].digest, .size = inode_of(c).stat.size, .links = std::move(hashed[n].links)});
         } else if (hashed[n].digest.error().code != Code::cancelled) {
           task.nodes[n]->unreadable = true;
           failed_.emplace_back(static_cast<std::uint32_t>(&c - candidates_.data()), hashed[n].digest.error());
@@ -536,7 +539,7 @@ class Grouper {
       for (const std::uint32_t i : all.subspan(at, std::min(kToldAtOnce, all.size() - at))) rows.push_back(measured_of(candidates_[i], now));
       TRY(catalog_.remember(rows));
     }
-    return {};
+    return catalog_.remember_chains(std::exchange(chains_, {}));
   }
 
   Measured measured_of(const Candidate& c, std::int64_t now) const {
@@ -604,6 +607,7 @@ class Grouper {
   std::vector<std::vector<Node>> nodes_of_class_;  // of classes that what was known did not settle
   std::vector<std::size_t> undecided_;             // indices of classes that digests alone do not settle
   std::vector<std::pair<std::uint32_t, Error>> failed_;
+  std::vector<mlxbase::Chain> chains_;             // of what was hashed and is not kept yet
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxcache/group/fixture.h"
 
 namespace mlxcache::group {
@@ -31,6 +32,27 @@ TEST_F(Grouping, FindsEqualFilesAndMeasuresTheirDigest) {
   EXPECT_EQ(inventory.inodes[0].sha256, sha256_of(bytes));
   EXPECT_EQ(inventory.inodes[1].sha256, sha256_of(bytes));
   EXPECT_EQ(inventory.groups[0].reclaimable_bytes, inventory.inodes[0].stat.allocated_bytes);
+}
+
+TEST_F(Grouping, KeepsByWhichPiecesOfWhatItHashedAreToldGoodFromBad) {
+  if (!mlxbase::can_chain()) GTEST_SKIP() << "this platform's SHA-256 does not show its state";
+  const auto bytes = noise(17 * kMiB, 1);
+  auto other = bytes;
+  other[9 * kMiB] ^= 1;  // apart in the second piece, where no sample sees it
+  write("a", bytes);
+  write("b", bytes);
+  write("c", other);
+  auto inventory = list({{"a"}, {"b"}, {"c"}});
+  ASSERT_TRUE(find(inventory));
+  for (const auto& content : {bytes, other}) {
+    const auto chain = catalog.chain_of(sha256_of(content)).value();
+    ASSERT_TRUE(chain);
+    for (std::uint64_t piece = 0; piece < chain->pieces(); ++piece) {
+      mlxbase::PieceCheck check(*chain, piece);
+      check.update(mlxbase::as_bytes(content).subspan(piece * mlxbase::kChainPieceBytes, chain->piece_size(piece)));
+      EXPECT_TRUE(check.finish()) << piece;
+    }
+  }
 }
 
 TEST_F(Grouping, KeepsFilesApartThatShareSizeAndFirst64KiB) {

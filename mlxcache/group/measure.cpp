@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/hasher.h"
@@ -26,9 +28,31 @@ constexpr std::size_t kChunk = std::size_t{512} << 10U;
 
 using Buffer = std::vector<std::byte>;
 
+/// Of SHA-256 the states between pieces are kept too: by them rot is found later, and they cost nothing beside the hash.
+class RunningHash {
+ public:
+  RunningHash(mlxbase::Algorithm algorithm, std::uint64_t size) {
+    algorithm == mlxbase::Algorithm::sha256 ? void(chain_.emplace()) : void(other_.emplace(algorithm, size));
+  }
+  void update(std::span<const std::byte> bytes) { chain_ ? chain_->update(bytes) : other_->update(bytes); }
+  RunningHash clone() const {
+    RunningHash out;
+    if (chain_) out.chain_.emplace(chain_->clone());
+    if (other_) out.other_.emplace(other_->clone());
+    return out;
+  }
+  Digest finish() { return chain_ ? chain_->finish() : other_->finish(); }
+  std::vector<mlxbase::ChainLink> links() const { return chain_ ? chain_->links() : std::vector<mlxbase::ChainLink>(); }
+
+ private:
+  RunningHash() = default;
+  std::optional<mlxbase::Sha256Chain> chain_;
+  std::optional<Hasher> other_;
+};
+
 /// Files whose bytes were equal up to here, and the hash of these bytes.
 struct Strand {
-  Hasher hasher;
+  RunningHash hasher;
   std::vector<std::size_t> members;  // the first one is read for all
 };
 
@@ -66,13 +90,13 @@ std::vector<Hashed> hash_side_by_side(os::FileSystem& fs, const catalog::Invento
                                       mlxbase::Algorithm algorithm, mlxbase::Progress& progress, const mlxbase::Cancel* cancel) {
   assert(inodes.size() <= kSideBySide);
   const Digest none;
-  std::vector<Hashed> out(inodes.size(), Hashed{Result<Digest>(none), 0});
+  std::vector<Hashed> out(inodes.size(), Hashed{Result<Digest>(none), 0, {}});
   std::vector<std::unique_ptr<os::File>> files(inodes.size());
   if (inodes.empty()) return out;
   const std::uint64_t size = inventory.inodes[inodes.front()].stat.size;
 
   std::vector<Strand> strands;
-  strands.push_back({Hasher(algorithm, size), {}});
+  strands.push_back({RunningHash(algorithm, size), {}});
   for (std::size_t i = 0; i < inodes.size(); ++i) {
     auto file = open_unchanged(fs, inventory, inventory.inodes[inodes[i]]);
     if (!file) {
@@ -149,12 +173,14 @@ std::vector<Hashed> hash_side_by_side(os::FileSystem& fs, const catalog::Invento
 
   for (auto& strand : strands) {
     const Digest digest = strand.hasher.finish();
+    auto links = strand.hasher.links();
     for (const std::size_t member : strand.members) {
       // Bytes that changed under the reading prove nothing.
       if (auto same = still_unchanged(*files[member], inventory.inodes[inodes[member]]); !same) {
         out[member].digest = mlxbase::fail(same.error());
       } else {
         out[member].digest = digest;
+        out[member].links = std::exchange(links, {});
       }
     }
   }

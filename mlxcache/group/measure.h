@@ -9,6 +9,7 @@
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/progress.h"
 #include "mlxbase/core/result.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxbase/os/file_system.h"
 #include "mlxcache/catalog/inventory.h"
 
@@ -26,6 +27,7 @@ mlxbase::Status still_unchanged(mlxbase::os::File& file, const catalog::Inode& i
 struct Hashed {
   mlxbase::Result<mlxbase::Digest> digest;
   std::uint64_t bytes_read = 0;
+  std::vector<mlxbase::ChainLink> links;  // of SHA-256, for one of those that share a digest
 };
 
 /// Digests of up to kSideBySide files of one size that are thought to be equal. They are read in step: as long as a file's

@@ -93,14 +93,16 @@ class Repairs(RepairCase):
         self.repair("--apply")
         self.assert_pulled(self.files)
 
-    def test_a_server_without_ranges(self):
-        self.rot(PIECE + 7)
+    def test_a_server_without_ranges_sends_all_of_it_once(self):
+        self.rot(PIECE + 7, 3 * PIECE)
 
         def whole(answer, request):
             answer.status, answer.body, answer.begin = 200, LARGE, 0
             answer.headers = {"Content-Type": "binary/octet-stream"}
         self.hub.cdn.fault(whole, times=None)
-        self.repair("--apply")
+        mended = self.one(self.repair("--apply"))
+        self.assertEqual(len(LARGE), mended["fetched_bytes"])
+        self.assertIn("no parts of files", mended["reason"])
         self.assert_pulled(self.files)
 
     def test_resets_and_server_errors_pass(self):
