@@ -36,9 +36,6 @@ struct Downloaded {
   std::string path;                        // whole, on disk (synced), its digest confirmed
   mlxbase::Digest sha256;                  // measured on the way, whatever algorithm was wanted
   std::vector<mlxbase::ChainLink> links;   // see mlxbase::Chain: the catalog keeps them for repair
-  /// SHA-256 of each kPieceBytes piece. Empty if options.pieces is off, and for a file of several pieces that an earlier run had finished but not
-  /// handed on.
-  std::vector<mlxbase::Digest> pieces;
   std::uint64_t bytes_transferred = 0;     // by this run
 };
 inline constexpr std::uint64_t kPieceBytes = std::uint64_t{8} << 20U;
@@ -55,8 +52,8 @@ struct DownloadOptions {
   std::uint64_t range_bytes = std::uint64_t{64} << 20U;
   mlxbase::net::RetryPolicy retry;
   unsigned hash_threads = 0;               // 0: one a core
-  bool pieces = true;                      // digests of pieces cost a second hash of every byte; without them a damaged piece of an earlier
-                                           // run is found only at the end, and everything is fetched again
+  bool pieces = true;                      // a record that is kept on the way has digests of pieces, a second hash of these bytes; without them a
+                                           // damaged piece of an earlier run is found only at the end, and everything is fetched again
   std::function<void(std::span<const Part>)> on_parts;  // all that come now, several times a second
   std::function<void(std::uint64_t)> on_resumed;        // so many bytes of what progress counts were here: no part of a rate
 };

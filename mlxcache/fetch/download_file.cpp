@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <optional>
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
@@ -20,6 +23,25 @@ constexpr std::uint32_t kFileMode = 0644;
 constexpr std::uint64_t kWindow = std::uint64_t{16} << 20U;  // how far ahead of the hash a block is kept in memory
 constexpr std::size_t kReadBytes = std::size_t{1} << 20U;
 constexpr unsigned kTrials = 4;  // each reads the whole file
+
+/// A sum by which one sees that a disk does not give back what was written; no more than that, and so at a tenth of a digest's price. Of parts it is the
+/// sum of their sums: each aligned word counts with an odd factor of its own, a byte as its part of the word.
+std::uint64_t sum_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  static_assert(std::endian::native == std::endian::little, "a byte's place in its word");
+  constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15U;
+  constexpr std::uint64_t kWord = sizeof(std::uint64_t);
+  const auto factor = [](std::uint64_t word) { return (2 * word + 1) * kFactor; };
+  const auto one = [&](std::uint64_t at, std::byte byte) { return (std::to_integer<std::uint64_t>(byte) << (8 * (at % kWord))) * factor(at / kWord); };
+  std::uint64_t sum = 0;
+  std::size_t i = 0;
+  for (; i < bytes.size() && (offset + i) % kWord != 0; ++i) sum += one(offset + i, bytes[i]);
+  for (std::uint64_t word = 0; i + kWord <= bytes.size(); i += kWord) {
+    std::memcpy(&word, bytes.data() + i, kWord);
+    sum += word * factor((offset + i) / kWord);
+  }
+  for (; i < bytes.size(); ++i) sum += one(offset + i, bytes[i]);
+  return sum;
+}
 
 /// With its names forced to the device: what is handed on must not be lost with the folder it lies in.
 Status make_folder(os::FileSystem& fs, const std::string& folder) {
@@ -89,6 +111,7 @@ Status DownloadFile::do_open() {
     pieces_.assign(count, {});
     to_check_.assign(count, false);
   }
+  sums_.assign(count, {});
   sha256_.emplace();
   if (wanted_.digest.algorithm() == Algorithm::git_sha1) git_sha1_.emplace(Algorithm::git_sha1, wanted_.size);
   last_save_ns_ = tools_.clock.steady_ns();
@@ -190,7 +213,9 @@ Status DownloadFile::do_write(const BlockPtr& block) {
     if (block->offset != piece * kPieceBytes + pieces_[piece].have) return {};  // from before a restart
   }
   TRY(file_->pwrite(block->offset, block->bytes()));
-  if (pieces_.size() > 1 && tools_.pieces) TRY(hash_piece(block, piece));
+  sums_[piece].sum += sum_at(block->offset, block->bytes());
+  sums_[piece].bytes += block->size;
+  if (second_look_) TRY(hash_piece(block, piece));
   bool idle = false;
   {
     const std::lock_guard lock(mutex_);
@@ -353,12 +378,6 @@ Status DownloadFile::do_finish() {
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
-    const bool all = std::ranges::all_of(pieces_, [](const auto& piece) { return piece.sha256.algorithm() == Algorithm::sha256; });
-    if (pieces_.size() == 1) {
-      out.pieces.push_back(measured_);
-    } else if (all) {  // not those of a file that an earlier run finished
-      for (const auto& piece : pieces_) out.pieces.push_back(piece.sha256);
-    }
   }
   tell([out = std::move(out)](Listener& listener) mutable { listener.on_whole(std::move(out)); });
   return {};
@@ -379,11 +398,40 @@ void DownloadFile::maybe_save() {
   }
   unsaved_ = 0;
   last_save_ns_ = tools_.clock.steady_ns();
-  guarded(saving_, [this] { return save(); });
+  guarded(saving_, [this] { return save(false); });
+}
+
+/// Digests of the pieces that have come whole and have none yet, for the record. Not as they come: a file that is whole before the first record is due needs none.
+/// False: it is not worth a record any more, unless it is the `last` one.
+Result<bool> DownloadFile::measure_pieces(bool last) {
+  if (!tools_.pieces || wanted_.size <= kPieceBytes) return true;
+  for (std::uint64_t piece = 0; piece < piece_count(wanted_.size); ++piece) {
+    std::uint64_t of = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (frontier_ == wanted_.size && !last) return false;
+      if (pieces_[piece].have < piece_size(wanted_.size, piece) || pieces_[piece].sha256.algorithm() != Algorithm::none) continue;
+      of = round_;
+    }
+    Hasher hasher(Algorithm::sha256);
+    TRY(hash_range(piece * kPieceBytes, piece_size(wanted_.size, piece), [&](std::span<const std::byte> bytes) { hasher.update(bytes); }));
+    const Digest digest = hasher.finish();
+    const std::lock_guard lock(mutex_);
+    if (of != round_) return false;  // all of it comes again
+    pieces_[piece].sha256 = digest;
+  }
+  return true;
 }
 
 /// First the bytes, then the record that speaks of them.
-Status DownloadFile::save() {
+Status DownloadFile::save(bool last) {
+  constexpr int kRounds = 3;  // pieces come meanwhile, each time fewer
+  for (int i = 0; i < kRounds; ++i) {
+    if (TRY(measure_pieces(last))) continue;
+    const std::lock_guard lock(mutex_);
+    save_scheduled_ = false;
+    return {};
+  }
   const auto state = snapshot();
   if (sync_file_ == nullptr) sync_file_ = TRY(tools_.fs.open_write(part_));
   TRY(sync_file_->sync());
@@ -406,6 +454,7 @@ void DownloadFile::restart() {
 
 Status DownloadFile::do_restart() {
   piece_hashes_.clear();
+  sums_.assign(sums_.size(), {});
   unsaved_ = 0;
   second_look_ = false;
   if (finished_before_) {  // all was here, so nobody else is at work on it
@@ -415,6 +464,7 @@ Status DownloadFile::do_restart() {
   }
   {
     const std::lock_guard lock(mutex_);
+    ++round_;
     finished_before_ = false;
     earlier_.clear();
     for (auto& piece : pieces_) earlier_.push_back(std::exchange(piece, {}).sha256);
@@ -459,27 +509,48 @@ Status DownloadFile::do_look_again() {
     const std::lock_guard lock(mutex_);
     came = pieces_;
   }
-  const bool comparable = came.size() > 1 && !finished_before_ && std::ranges::all_of(came, [](const auto& piece) { return piece.sha256.algorithm() == Algorithm::sha256; });
-  if (!comparable) return do_restart();
+  if (came.size() < 2 || finished_before_ || !tools_.pieces) return do_restart();
   std::vector<DownloadState::Piece> still = came;
+  // The disk is held against what came, and, by the states of the hash between pieces, against what was hashed.
+  const Chain chain{.sha256 = measured_, .size = wanted_.size, .links = links_};
+  const bool chained = can_chain() && links_.size() == chain_length(wanted_.size);
   for (std::uint64_t i = 0; i < came.size() && !closing_; ++i) {
     Hasher hasher(Algorithm::sha256);
-    TRY(hash_range(i * kPieceBytes, came[i].have, [&](std::span<const std::byte> bytes) { hasher.update(bytes); }));
-    if (hasher.finish() != came[i].sha256) still[i] = {};
+    std::optional<PieceCheck> check;
+    if (chained) check.emplace(chain, i);
+    std::uint64_t sum = 0;
+    std::uint64_t at = i * kPieceBytes;
+    TRY(hash_range(at, came[i].have, [&](std::span<const std::byte> bytes) {
+      hasher.update(bytes);
+      sum += sum_at(at, bytes);
+      at += bytes.size();
+      if (check) check->update(bytes);
+    }));
+    const Digest now = hasher.finish();
+    const bool known = came[i].sha256.algorithm() == Algorithm::sha256;
+    const bool sums_agree = sums_[i].bytes != came[i].have || sums_[i].sum == sum;
+    const bool as_it_came = (!check || check->finish()) && sums_agree && (!known || came[i].sha256 == now);
+    if (!known) came[i].sha256 = now;
+    still[i] = as_it_came ? came[i] : DownloadState::Piece{};
   }
   const bool damaged_here = still != came;
   piece_hashes_.clear();
+  for (std::size_t i = 0; i < sums_.size(); ++i) {
+    if (!damaged_here || still[i].have == 0) sums_[i] = {};
+  }
   unsaved_ = 0;
   second_look_ = !damaged_here;
   untried_ = false;
   trials_left_ = kTrials;
   {
     const std::lock_guard lock(mutex_);
+    ++round_;
     earlier_.clear();
     if (damaged_here) {
       pieces_ = std::move(still);
     } else {
-      for (auto& piece : pieces_) earlier_.push_back(std::exchange(piece, {}).sha256);
+      for (const auto& piece : came) earlier_.push_back(piece.sha256);
+      pieces_.assign(came.size(), {});
     }
     validator_.clear();
   }
@@ -557,7 +628,7 @@ void DownloadFile::close(bool keep_record) {
     }
     pool.post(chaining_, [this, &pool, save_it] {
       pool.post(saving_, [this, save_it] {
-        if (save_it) (void)save();  // what could not be recorded is fetched again
+        if (save_it) (void)save(true);  // what could not be recorded is fetched again
         sync_file_.reset();
         file_.reset();
         lock_.reset();

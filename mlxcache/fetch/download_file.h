@@ -88,7 +88,8 @@ class DownloadFile {
   mlxbase::Status hash_range(std::uint64_t at, std::uint64_t length, const std::function<void(std::span<const std::byte>)>& each);
   mlxbase::Result<bool> measure_whole();
   mlxbase::Status do_finish();
-  mlxbase::Status save();
+  mlxbase::Result<bool> measure_pieces(bool last);
+  mlxbase::Status save(bool last);
   void maybe_save();
   DownloadState snapshot();
   void schedule_advance();
@@ -108,7 +109,12 @@ class DownloadFile {
     mlxbase::Hasher hasher;
     std::uint32_t have = 0;
   };
-  std::map<std::uint64_t, PieceHash> piece_hashes_;
+  std::map<std::uint64_t, PieceHash> piece_hashes_;  // in the second look
+  struct PieceSum {
+    std::uint64_t sum = 0;
+    std::uint64_t bytes = 0;  // that came in this run
+  };
+  std::vector<PieceSum> sums_;
   std::uint64_t unsaved_ = 0;
   std::int64_t last_save_ns_ = 0;
   bool second_look_ = false;   // bytes come again to be held against those that are here
@@ -130,6 +136,7 @@ class DownloadFile {
   std::string validator_;
   std::map<std::uint64_t, BlockPtr> in_memory_;
   std::uint64_t frontier_ = 0;
+  std::uint64_t round_ = 0;       // counts the times that all of it began anew
   bool advancing_ = false;
   bool save_scheduled_ = false;
   bool record_exists_ = false;
