@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <ostream>
+#include <string>
+
 #include "mlxbase/core/path.h"
 #include "mlxbase/testing/temporary_folder.h"
 #include "mlxcache/publish/files.h"
@@ -178,6 +182,57 @@ TEST_F(Publish, EveryPathOfAPlanLiesInItsStoreAndSharesBytes) {
   // A store that is made first: its folders, from above.
   ASSERT_FALSE(plan.changes.changes.empty());
   EXPECT_EQ(plan.changes.changes.front().kind, change::Kind::make_folder);
+}
+
+/// A tool's model, as that tool calls it. Tools that write into their files are not among them: those are shared by clones only, which not every volume makes.
+struct Had {
+  StoreKind kind;
+  const char* id;
+  const char* file;
+};
+void PrintTo(const Had& had, std::ostream* out) { *out << stores::adapter_of(had.kind).name; }
+
+class FromATool : public Publish, public testing::WithParamInterface<Had> {};
+
+constexpr Had kHad[] = {
+    {StoreKind::hf_hub, "org/alpha", "alpha-Q4_K_M.gguf"},
+    {StoreKind::ollama, "llama3.2:3b", "model.gguf"},
+    {StoreKind::lm_studio, "publisher/Alpha-GGUF", "alpha-Q4_K_M.gguf"},
+    {StoreKind::llama_cpp, "org/alpha-GGUF:Q4_K_M", "alpha-Q4_K_M.gguf"},
+    {StoreKind::docker_model_runner, "ai/alpha:latest", "model.gguf"},
+    {StoreKind::ramalama, "huggingface://org/alpha:latest", "alpha.gguf"},
+    {StoreKind::modelscope, "owner/alpha", "alpha.gguf"},
+    {StoreKind::localai, "alpha", "alpha.gguf"},
+    {StoreKind::jan, "org/beta", "model.gguf"},
+    {StoreKind::loose, "alpha", "alpha.gguf"},
+};
+INSTANTIATE_TEST_SUITE_P(Tools, FromATool, testing::ValuesIn(kHad), [](const auto& one) {
+  std::string name(stores::adapter_of(one.param.kind).name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST_P(FromATool, AModelGoesIntoEveryOtherThatLoadsIt) {
+  build(GetParam().kind, {{GetParam().id, {{GetParam().file, gguf}}}});
+  ASSERT_EQ(inventory.listings[0].models.size(), 1U);
+  const auto source = describe(inventory.listings[0].models[0].id);
+  ASSERT_TRUE(source) << source.error().message;
+  for (const StoreKind to : {StoreKind::hf_hub, StoreKind::ollama, StoreKind::lm_studio, StoreKind::llama_cpp, StoreKind::docker_model_runner, StoreKind::ramalama, StoreKind::jan,
+                             StoreKind::localai, StoreKind::loose}) {
+    if (to == GetParam().kind) continue;
+    const auto& adapter = stores::adapter_of(to);
+    SCOPED_TRACE(adapter.name);
+    // Of tools without a default place a person says where their folder is.
+    const Target target{{to, adapter.default_root != nullptr ? target_of(context(), inventory, to)->root.path : folder / "of-a-person", "test"}, true};
+    const auto plan = make_plan(context(), *source, {target}, {}, false);
+    ASSERT_TRUE(plan) << plan.error().message;
+    ASSERT_EQ(plan->targets.size(), 1U) << (plan->refused.empty() ? "" : plan->refused[0].reason);
+    EXPECT_FALSE(plan->targets[0].visible_as.empty());
+    EXPECT_EQ(plan->targets[0].new_bytes, 0U);
+    const auto shares = [&](const change::Change& c) { return c.source_digest == source->files[0].sha256 && c.source == source->files[0].path; };
+    const auto names_it = [&](const change::Change& c) { return c.content.find(source->files[0].path) != std::string::npos; };  // Jan reads it where it lies
+    EXPECT_TRUE(std::any_of(plan->changes.changes.begin(), plan->changes.changes.end(), [&](const auto& c) { return shares(c) || names_it(c); }));
+  }
 }
 
 TEST_F(Publish, ARefusalOfOneTargetDoesNotStopTheOthers) {
