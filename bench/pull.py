@@ -144,7 +144,7 @@ class Pulls:
         (self.place / "list.txt").write_text("\n".join(lines) + "\n")
         # 8 connections in all, as mlxcache has: up to 8 a file, and no more files at once than make use of them.
         at_once = 1 if len(files) < 8 else 8
-        cost = once(["aria2c", "-q", "--no-conf", "-i", self.place / "list.txt", "-d", out, f"-j{at_once}", "-x8", "-s8", "-k4M", "--file-allocation=none", "--retry-wait=1", "-m0",
+        cost = once(["aria2c", "-q", "--no-conf", "-i", self.place / "list.txt", "-d", out, f"-j{at_once}", "-x8", "-s8", "-k4M", "--file-allocation=none", "-m0",
                      "--max-file-not-found=3"], self.env(server))
         self.check([out / name for name in files], files)
         return cost
@@ -190,63 +190,92 @@ class Pulls:
             raise RuntimeError("a program did not bring everything")
 
 
+PARTS = ("large", "small", "registry", "far", "far-small", "here")
+
+
 def run(bench):
-    """All parts; the report goes to results/pull.md."""
+    """All parts, or those that --pull-part names: then the report in results/pull.md takes the others from the runs before, so that a machine that others
+    use can be had for minutes instead of an hour."""
     options = bench.options
     work = bench.work / "pull-server"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    note = bench.work / "pull-parts.json"
+    parts = [part for part in PARTS if not options.pull_part or part in options.pull_part]
+    sections = json.loads(note.read_text()) if options.pull_part and note.exists() else {}
+    made = work / "made.json"
+    how = [options.seed, options.pull_gib]
+    if not (options.keep and made.exists() and json.loads(made.read_text())["how"] == how):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        total = int(options.pull_gib * 2**30)
+        made.write_text(json.dumps({
+            "how": how,
+            "large": make_files(work, options.seed, {"model-00001.safetensors": total // 2, "model-00002.safetensors": total - total // 2}),
+            "small": make_files(work, options.seed + 1, {f"part-{i:04}.bin": 20_000 + 97 * i for i in range(600)}),
+            "gguf": make_files(work, options.seed + 2, {"model.gguf": total // 2})["model.gguf"]}))
+    files = json.loads(made.read_text())
+    large, small, gguf = files["large"], files["small"], files["gguf"]
     program = work / "server"
     subprocess.run(["go", "build", "-o", str(program), str(HERE / "server.go")], check=True, env=dict(os.environ, GO111MODULE="off"))
+    (work / "routes.json").write_text(json.dumps(hub_routes("bench/large", large) | hub_routes("bench/small", small) | registry_routes("library/bench", gguf, work)))
+    if options.make:
+        return
     pulls = Pulls(bench, options.clients)
-    total = int(options.pull_gib * 2**30)
-    try:
-        large = make_files(work, options.seed, {"model-00001.safetensors": total // 2, "model-00002.safetensors": total - total // 2})
-        small = make_files(work, options.seed + 1, {f"part-{i:04}.bin": 20_000 + 97 * i for i in range(600)})
-        gguf = make_files(work, options.seed + 2, {"model.gguf": total // 2})["model.gguf"]
-        (work / "routes.json").write_text(json.dumps(hub_routes("bench/large", large) | hub_routes("bench/small", small) | registry_routes("library/bench", gguf, work)))
-        lines = []
 
-        def compare(title, server_options, target, files, programs, base):
-            costs = {name: [] for name in programs}
-            size = sum(row[3] for row in files.values())
-            with Server(program, work / "routes.json", *server_options) as server:
-                for number in range(bench.repetitions):
-                    for name, pull in programs.items():
-                        costs[name].append(pull(server, target, files))
-                    print(f"pull: {title}: round {number + 1} of {bench.repetitions}", file=sys.stderr, flush=True)
-            rows = []
-            for name, list_of in costs.items():
-                rate = size / statistics.median(cost.seconds for cost in list_of)
-                other = size / statistics.median(cost.seconds for cost in costs[base])
-                rows.append([name, spread(list_of), f"{rate / 1e6:.0f}", f"{rate / other:.2f}×", f"{statistics.median(c.cpu_seconds for c in list_of) / size * 1e9:.2f}",
-                             f"{max(c.peak_mib for c in list_of):.0f}"])
-            lines.extend([f"## {title}", "", table(["program", "seconds", "MB/s", f"rate against {base}", "CPU s a GB", "peak MiB"], rows), ""])
+    def size_of(of):
+        return sum(row[3] for row in of.values())
 
-        hub = {"mlxcache pull": pulls.mlxcache, "hf download": pulls.hf_download, "aria2c, not hashing": pulls.aria2, "aria2c, hashing": pulls.aria2_checked}
-        compare(f"Few large files ({total / 1e9:.2f} GB in 2)", (), "bench/large", large, hub, "hf download")
-        compare(f"Many small files ({sum(row[3] for row in small.values()) / 1e6:.0f} MB in {len(small)})", (), "bench/small", small, hub, "hf download")
-        compare(f"From a registry ({total // 2 / 1e9:.2f} GB in 1)", (), "library/bench", {"model.gguf": gguf}, {"mlxcache pull": pulls.mlxcache_ollama, "ollama pull": pulls.ollama}, "ollama pull")
-        distant = {name: hub[name] for name in ("mlxcache pull", "aria2c, not hashing")}
-        compare("Far away: 50 ms, 40 MiB/s a connection, a reset in 1 % of all MiB: few large files", FAR, "bench/large", large, distant, "aria2c, not hashing")
-        compare("Far away in the same way: many small files", FAR, "bench/small", small, distant, "aria2c, not hashing")
+    def compare(title, server_options, target, wanted, programs, base):
+        costs = {name: [] for name in programs}
+        size = size_of(wanted)
+        with Server(program, work / "routes.json", *server_options) as server:
+            for number in range(bench.repetitions):
+                for name, pull in programs.items():
+                    costs[name].append(pull(server, target, wanted))
+                print(f"pull: {title}: round {number + 1} of {bench.repetitions}", file=sys.stderr, flush=True)
+        rows = []
+        for name, list_of in costs.items():
+            rate = size / statistics.median(cost.seconds for cost in list_of)
+            other = size / statistics.median(cost.seconds for cost in costs[base])
+            rows.append([name, spread(list_of), f"{rate / 1e6:.0f}", f"{rate / other:.2f}×", f"{statistics.median(c.cpu_seconds for c in list_of) / size * 1e9:.2f}",
+                         f"{max(c.peak_mib for c in list_of):.0f}"])
+        return [f"## {title}", "", table(["program", "seconds", "MB/s", f"rate against {base}", "CPU s a GB", "peak MiB"], rows), ""]
+
+    def here():
         with Server(program, work / "routes.json") as server:
             cost = pulls.mlxcache_again(server, "bench/large", large)
             counts = server.counts()
-            lines += ["## What another store holds already", "", f"`mlxcache pull` of the two large files while LM Studio's folder holds their bytes: {cost.seconds:.2f} s, {counts['requests']} requests, "
-                      f"{counts['other_bytes']:,} bytes of metadata and {counts['file_bytes']:,} bytes of files on the wire.", ""]
+        return ["## What another store holds already", "", f"`mlxcache pull` of the two large files while LM Studio's folder holds their bytes: {cost.seconds:.2f} s, {counts['requests']} requests, "
+                f"{counts['other_bytes']:,} bytes of metadata and {counts['file_bytes']:,} bytes of files on the wire.", ""]
+
+    hub = {"mlxcache pull": pulls.mlxcache, "hf download": pulls.hf_download, "aria2c, not hashing": pulls.aria2, "aria2c, hashing": pulls.aria2_checked}
+    distant = {name: hub[name] for name in ("mlxcache pull", "aria2c, not hashing")}
+    registry = {"mlxcache pull": pulls.mlxcache_ollama, "ollama pull": pulls.ollama}
+    of_large, of_small = f"({size_of(large) / 1e9:.2f} GB in 2)", f"({size_of(small) / 1e6:.0f} MB in {len(small)})"
+    measured = {
+        "large": lambda: compare(f"Few large files {of_large}", (), "bench/large", large, hub, "hf download"),
+        "small": lambda: compare(f"Many small files {of_small}", (), "bench/small", small, hub, "hf download"),
+        "registry": lambda: compare(f"From a registry ({gguf[3] / 1e9:.2f} GB in 1)", (), "library/bench", {"model.gguf": gguf}, registry, "ollama pull"),
+        "far": lambda: compare(f"Far away: 50 ms, 40 MiB/s a connection, a reset in 1 % of all MiB: few large files {of_large}", FAR, "bench/large", large, distant, "aria2c, not hashing"),
+        "far-small": lambda: compare(f"Far away in the same way: many small files {of_small}", FAR, "bench/small", small, distant, "aria2c, not hashing"),
+        "here": here}
+    try:
+        for part in parts:
+            sections[part] = measured[part]()
+            if options.pull_part:
+                note.write_text(json.dumps(sections))
+        lines = [line for part in PARTS for line in sections.get(part, [])]
         bench.report("pull", "Pulling, side by side", [
-            f"All from one server on loopback (bench/server.go, on the same {os.cpu_count()} cores), into {pulls.place} ({filesystem(pulls.place)}), emptied before each run. mlxcache hashes everything "
-            "and forces it to the device before it gives it a name; `hf download` and aria2c without a checksum do neither. Processor time of `ollama pull` is its server's and its client's.", "",
-            *lines, f"- mlxcache {measure.version_of(bench.binary, '--version')}", f"- huggingface_hub {measure.version_of(pulls.hf.parent / 'python', '-c', 'import huggingface_hub; print(huggingface_hub.__version__)')}, HF_HUB_DISABLE_XET=1",
+            f"All from one server on loopback (bench/server.go, on the same {os.cpu_count()} cores), into {pulls.place} ({filesystem(pulls.place)}), emptied before each run; the programs take turns. "
+            "mlxcache hashes everything and forces it to the device before it gives it a name; `hf download` and aria2c without a checksum do neither. Processor time of `ollama pull` is its "
+            "server's and its client's.", "",
+            *lines, f"- {measure.version_of(bench.binary, '--version')}",
+            f"- huggingface_hub {measure.version_of(pulls.hf.parent / 'python', '-c', 'import huggingface_hub; print(huggingface_hub.__version__)')}, HF_HUB_DISABLE_XET=1",
             f"- {measure.version_of('aria2c', '--version')}: `-x8 -s8 -k4M -j1` (large), `-j8` (small)", "- Ollama 0.6.6"])
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-        for name in ("home", "state", "list.txt"):
-            path = pulls.place / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(pulls.place, ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(work, ignore_errors=True)
 
 
-def filesystem(path):
-    path.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
+def filesystem(place):
+    return subprocess.run(["stat", "-f", "-c", "%T", str(place)], capture_output=True, text=True).stdout.strip() or "unknown"
