@@ -47,8 +47,8 @@ TEST(WatchSchedule, PollsWhereNobodyTells) {
   s.looked(kNow, kNow, {}, true);
   EXPECT_EQ(s.due_ns(), kNow + 60 * kSecond);
   EXPECT_TRUE(s.changes_due(kNow + 60 * kSecond));
-  s.looked(kNow, kNow + kSecond / 2, {}, true);
-  EXPECT_EQ(s.due_ns(), kNow + kSecond / 2 + 250 * kSecond);  // the longer a look takes, the rarer it is
+  s.looked(kNow, kNow + kSecond / 4, {}, true);
+  EXPECT_EQ(s.due_ns(), kNow + kSecond / 4 + 250 * kSecond);  // the longer a look takes, the rarer it is
   s.looked(kNow, kNow + 10 * kSecond, {}, true);
   EXPECT_EQ(s.due_ns(), kNow + 610 * kSecond);
 }
