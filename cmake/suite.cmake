@@ -28,6 +28,13 @@ if(SUITE_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER "${SUITE_CCACHE}")
 endif()
 
+if(SUITE_SANITIZE)
+  # Everything that is compiled here, GoogleTest too: libc++ marks the unused end of a vector, and code that does not know it would not unmark it.
+  string(REPLACE ";" "," _sanitize "${SUITE_SANITIZE}")
+  add_compile_options(-fsanitize=${_sanitize} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${_sanitize})
+endif()
+
 include(dependencies)
 
 add_library(suite_flags INTERFACE)
@@ -39,11 +46,6 @@ target_compile_options(suite_flags INTERFACE
     -Wno-unknown-warning-option -Wno-c2y-extensions>)  # newer clangs call __COUNTER__ (TRY) an extension
 if(SUITE_LIBCXX OR APPLE)
   target_compile_options(suite_flags INTERFACE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/libcxx_expected.h")
-endif()
-if(SUITE_SANITIZE)
-  string(REPLACE ";" "," _sanitize "${SUITE_SANITIZE}")
-  target_compile_options(suite_flags INTERFACE -fsanitize=${_sanitize} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(suite_flags INTERFACE -fsanitize=${_sanitize})
 endif()
 if(SUITE_FUZZ)
   target_compile_options(suite_flags INTERFACE -fsanitize=fuzzer-no-link)
