@@ -1,0 +1,32 @@
+#pragma once
+// A file's bytes as memory, read only: weights are used where they lie, and programs that map the same file share its pages.
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "mlxbase/core/result.h"
+#include "mlxbase/os/file_system.h"
+
+namespace mlxbase::os {
+
+/// Ends with its life. Whoever shortens the file meanwhile ends the process that touches what is gone (SIGBUS): stores replace files, they do
+/// not shorten them.
+class Mapping {
+ public:
+  /// All of an open file; the file may be closed afterwards. A file without a descriptor (a fake) is read into memory instead.
+  /// Errors: io, out_of_memory.
+  static Result<Mapping> of(File& file, const std::string& path);
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+ private:
+  Mapping() = default;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  bool mapped_ = false;
+};
+
+}  // namespace mlxbase::os

@@ -1,0 +1,7 @@
+#include "mlxhub/cpu/kernel.h"
+
+namespace mlxhub::cpu {
+
+std::vector<const Kernels*> available_kernels() { return {&plain_kernels()}; }
+
+}  // namespace mlxhub::cpu
