@@ -61,7 +61,7 @@ mlxbase::Result<Chosen> choose(const stores::Context& context, const Inventory& 
         }
       }
     }
-    if (!known) return mlxbase::fail(mlxbase::Code::invalid, fmt::format("no store has a model named {}", mlxbase::printable(wanted)));
+    if (!known) return mlxbase::fail(mlxbase::Code::invalid, fmt::format("no store has a model named {}; `mlxcache ls` shows the names", mlxbase::printable(wanted)));
   }
   return chosen;
 }
