@@ -29,6 +29,8 @@ struct FileId {
 struct FileStat {
   FileId id;
   FileKind kind = FileKind::unknown;
+  bool dataless = false;   // a cloud placeholder: reading would download it (macOS SF_DATALESS)
+  bool immutable = false;  // cannot be replaced (macOS UF_IMMUTABLE, SF_IMMUTABLE; Linux: statx attribute)
   std::uint32_t mode = 0;  // permission bits with setuid, setgid, sticky (07777)
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
@@ -38,8 +40,6 @@ struct FileStat {
   std::int64_t atime_ns = 0;          // nanoseconds since 1970
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
-  bool dataless = false;   // a cloud placeholder: reading would download it (macOS SF_DATALESS)
-  bool immutable = false;  // cannot be replaced (macOS UF_IMMUTABLE, SF_IMMUTABLE; Linux: statx attribute)
 };
 
 struct DirEntry {

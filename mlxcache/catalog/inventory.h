@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mlxbase/core/small_list.h"
 #include "mlxcache/catalog/store.h"
 
 namespace mlxcache::catalog {
@@ -20,9 +21,9 @@ struct NameRef {
 /// One inode with bytes (regular file) and every name the scan saw of it.
 struct Inode {
   mlxbase::os::FileStat stat;
-  std::vector<NameRef> names;        // at least one; regular files only (symlinks are not names of it)
-  std::optional<Digest> sha256;      // measured by us over the bytes, for this size, mtime and ctime
-  std::optional<Digest> claim;       // the first full-length claim among its names
+  mlxbase::SmallList<NameRef> names; // at least one; regular files only (symlinks are not names of it)
+  RareDigest sha256;                 // measured by us over the bytes, for this size, mtime and ctime
+  RareDigest claim;                  // the first full-length claim among its names
   /// Known after extents were asked for (members of groups on volumes that can clone); else all private.
   std::uint64_t private_bytes = 0;
   std::uint64_t shared_bytes = 0;

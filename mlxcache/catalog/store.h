@@ -1,6 +1,7 @@
 #pragma once
 // The words every room of MLXCache shares: store, root, entry, model, and which links an entry tolerates.
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "mlxbase/core/digest.h"
 #include "mlxbase/core/result.h"
 #include "mlxbase/os/file_system.h"
+#include "mlxcache/catalog/rare.h"
 
 namespace mlxcache::catalog {
 
@@ -79,18 +81,20 @@ inline constexpr Links kReflinkOnly{.reflink = true};
 inline constexpr Links kReflinkOrHardLink{.reflink = true, .hard_link = true};
 inline constexpr Links kAnyLink{.reflink = true, .hard_link = true, .symlink = true};
 
-/// One name on disk.
+/// One name on disk. There may be millions, and scans hold them all: what few have takes little room in the others.
 struct Entry {
   std::string path;             // absolute
   mlxbase::os::FileStat stat;   // of the name itself, never of a link's target
-  Role role = Role::payload;
-  std::optional<Digest> claim;  // what the store says of the bytes: narrows, never proves
-  bool claim_checked_by_tool = false;  // the tool verified it when it wrote the file (Ollama pull): still only a claim
-  std::string link_target;      // of a symlink: its text
-  Links links;                  // ways in which this name's bytes may be replaced by shared ones
-  std::string links_reason;     // why fewer than the store's row allows: "ONNX external data"
+  RareDigest claim;             // what the store says of the bytes: narrows, never proves
+  RareText link_target;         // of a symlink: its text
+  RareText links_reason;        // why fewer links than the store's row allows: "ONNX external data"
   std::int32_t model = -1;      // index into Listing::models of the (first) model it belongs to; -1: none
+  Role role = Role::payload;
+  bool claim_checked_by_tool = false;  // the tool verified it when it wrote the file (Ollama pull): still only a claim
+  Links links;                  // ways in which this name's bytes may be replaced by shared ones
 };
+/// None moves while others are added, and none is copied for it.
+using Entries = std::deque<Entry>;
 
 /// A model as its tool names it.
 struct Model {
@@ -111,7 +115,7 @@ struct Problem {
 /// What a store holds.
 struct Listing {
   Root root;
-  std::vector<Entry> entries;    // each path once
+  Entries entries;               // each path once
   std::vector<Model> models;
   std::vector<Problem> problems;
 };

@@ -55,22 +55,18 @@ json::Value skipped_json(std::span<const dedup::Skipped> skipped) {
   return list;
 }
 
-json::Value duplicates_json(const catalog::Inventory& inventory) {
-  json::Value list{json::Array{}};
-  for (const catalog::Group& group : inventory.groups) {
-    json::Value duplicate{json::Object{}};
-    set_digest(duplicate, group);
-    duplicate.set("size", group.size);
-    duplicate.set("reclaimable_bytes", group.reclaimable_bytes);
-    duplicate.set("copies", group.inodes.size());
-    json::Value paths{json::Array{}};
-    for (const std::uint32_t index : group.inodes) {
-      for (const catalog::NameRef name : inventory.inodes[index].names) paths.push(mlxbase::to_utf8(inventory.entry(name).path));
-    }
-    duplicate.set("paths", std::move(paths));
-    list.push(std::move(duplicate));
+json::Value duplicate_json(const catalog::Inventory& inventory, const catalog::Group& group) {
+  json::Value duplicate{json::Object{}};
+  set_digest(duplicate, group);
+  duplicate.set("size", group.size);
+  duplicate.set("reclaimable_bytes", group.reclaimable_bytes);
+  duplicate.set("copies", group.inodes.size());
+  json::Value paths{json::Array{}};
+  for (const std::uint32_t index : group.inodes) {
+    for (const catalog::NameRef name : inventory.inodes[index].names) paths.push(mlxbase::to_utf8(inventory.entry(name).path));
   }
-  return list;
+  duplicate.set("paths", std::move(paths));
+  return duplicate;
 }
 
 json::Value problems_json(const catalog::Inventory& inventory) {

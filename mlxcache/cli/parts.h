@@ -24,7 +24,7 @@ mlxbase::json::Value problem_json(const std::string& path, std::string_view reas
 void set_digest(mlxbase::json::Value& object, const catalog::Group& group);
 mlxbase::json::Value skipped_json(std::span<const dedup::Skipped> skipped);
 /// duplicates[]: digest, size, what sharing would free, every path.
-mlxbase::json::Value duplicates_json(const catalog::Inventory& inventory);
+mlxbase::json::Value duplicate_json(const catalog::Inventory& inventory, const catalog::Group& group);
 /// Problems of all listings.
 mlxbase::json::Value problems_json(const catalog::Inventory& inventory);
 

@@ -51,6 +51,32 @@ std::string state_home(const os::Environment& environment) {
   return path::join(environment.home, ".local/share/mlxcache");
 }
 
+Document::Document(Stream& out, std::string_view schema) : out_(out), text_(fmt::format("{{\n  \"schema\": {}", json::dump(json::Value(schema)))) {}
+
+void Document::set(std::string_view member, const json::Value& value) {
+  const json::Array& items = value.array();
+  if (!items.empty()) return list(member, items.size(), [&](std::size_t i) { return items[i]; });
+  name(member);
+  append_indented(text_, json::dump(value, 2), "  ");
+}
+
+void Document::list(std::string_view member, std::size_t items, const std::function<json::Value(std::size_t)>& item) {
+  if (items == 0) return set(member, json::Value(json::Array{}));
+  name(member);
+  for (std::size_t i = 0; i < items; ++i) {
+    text_ += i == 0 ? "[\n    " : ",\n    ";
+    append_indented(text_, json::dump(item(i), 2), "    ");
+    if (text_.size() < kPiece) continue;
+    out_.write(text_);
+    text_.clear();
+  }
+  text_ += "\n  ]";
+}
+
+void Document::finish() { out_.write(text_ + "\n}\n"); }
+
+void Document::name(std::string_view name) { text_ += fmt::format(",\n  {}: ", json::dump(json::Value(name))); }
+
 Session::Session(World& world, Preferences preferences, std::string command_line)
     : world_(world),
       preferences_(preferences),
@@ -98,28 +124,16 @@ void Session::warn(std::string_view text) {
   world_.err.write(wrap_text(error_style_.yellow("warning:") + " " + std::string(text), static_cast<std::size_t>(world_.err.columns()), ""));
 }
 
-void Session::emit(std::string_view schema, json::Value document) {
-  if (!preferences_.json) return;
+Document Session::begin_document(std::string_view schema) {
   progress_.finish();
-  // Written piece by piece: a list of all duplicates may have more text than the rest of the program takes.
-  std::string text = fmt::format("{{\n  \"schema\": {}", json::dump(json::Value(schema)));
-  for (const auto& [name, value] : document.object()) {
-    text += fmt::format(",\n  {}: ", json::dump(json::Value(name)));
-    if (value.array().empty()) {
-      append_indented(text, json::dump(value, 2), "  ");
-    } else {
-      const char* before = "[";
-      for (const json::Value& item : value.array()) {
-        text += fmt::format("{}\n    ", std::exchange(before, ","));
-        append_indented(text, json::dump(item, 2), "    ");
-        if (text.size() < kPiece) continue;
-        world_.out.write(text);
-        text.clear();
-      }
-      text += "\n  ]";
-    }
-  }
-  world_.out.write(text + "\n}\n");
+  return {world_.out, schema};
+}
+
+void Session::emit(std::string_view schema, const json::Value& document) {
+  if (!preferences_.json) return;
+  Document out = begin_document(schema);
+  for (const auto& [name, value] : document.object()) out.set(name, value);
+  out.finish();
 }
 
 std::string Session::show_path(std::string_view p) const {

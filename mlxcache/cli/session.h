@@ -1,5 +1,7 @@
 #pragma once
 // What every command has at hand: the machine it works on, how to speak, and the one way to look at the stores.
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,6 +51,22 @@ std::string state_home(const mlxbase::os::Environment& environment);
 
 enum class Answer : std::uint8_t { yes, no, nobody };  // nobody: no terminal and no --yes
 
+/// A document of --json, written as its members come: a list of all duplicates may have more text than the rest of the program takes.
+class Document {
+ public:
+  Document(Stream& out, std::string_view schema);
+  void set(std::string_view name, const mlxbase::json::Value& value);
+  /// A list whose items are made one at a time.
+  void list(std::string_view name, std::size_t items, const std::function<mlxbase::json::Value(std::size_t)>& item);
+  void finish();
+
+ private:
+  void name(std::string_view name);
+
+  Stream& out_;
+  std::string text_;  // not yet written
+};
+
 class Session {
  public:
   Session(World& world, Preferences preferences, std::string command_line);
@@ -82,7 +100,9 @@ class Session {
   /// Something the person must know, to standard error, always.
   void warn(std::string_view text);
   /// The one document of --json; gets its "schema" first.
-  void emit(std::string_view schema, mlxbase::json::Value document);
+  void emit(std::string_view schema, const mlxbase::json::Value& document);
+  /// The same, for one too long to be held; only with --json.
+  Document begin_document(std::string_view schema);
   const Style& style() const { return style_; }            // of standard output
   const Style& error_style() const { return error_style_; }
   int columns() const { return world_.out.columns(); }

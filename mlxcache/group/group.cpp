@@ -13,6 +13,7 @@
 #include "mlxbase/core/bytes.h"
 #include "mlxbase/core/parallel.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/core/small_list.h"
 #include "mlxbase/format/hasher.h"
 #include "mlxbase/format/sha256_chain.h"
 #include "mlxcache/group/inodes.h"
@@ -29,6 +30,7 @@ using catalog::Fingerprint;
 using catalog::Inode;
 using catalog::Inventory;
 using catalog::Measured;
+using catalog::RareDigest;
 using catalog::Role;
 using mlxbase::Algorithm;
 using mlxbase::Code;
@@ -51,22 +53,6 @@ constexpr std::size_t kToldAtOnce = std::size_t{1} << 14U;
 // Algorithms that can be computed, in the order of preference where they cost the same.
 constexpr Algorithm kComputable[] = {Algorithm::sha256, Algorithm::git_sha1, Algorithm::sha1, Algorithm::blake3, Algorithm::md5};
 
-/// A digest that few have: an optional would take forty bytes of everybody.
-class RareDigest {
- public:
-  RareDigest() = default;
-  RareDigest& operator=(const std::optional<Digest>& digest) {
-    digest_ = digest ? std::make_unique<Digest>(*digest) : nullptr;
-    return *this;
-  }
-  explicit operator bool() const { return digest_ != nullptr; }
-  const Digest& operator*() const { return *digest_; }
-  std::optional<Digest> get() const { return digest_ ? std::optional(*digest_) : std::nullopt; }
-
- private:
-  std::unique_ptr<Digest> digest_;
-};
-
 /// An inode that may have twins.
 struct Candidate {
   std::uint32_t inode = 0;
@@ -79,7 +65,7 @@ struct Candidate {
 
 /// Candidates whose bytes are equal as far as is known. `members` index the candidates; the first one is read for all.
 struct Node {
-  std::vector<std::uint32_t> members;
+  mlxbase::SmallList<std::uint32_t> members;
   Knowledge knowledge;
   bool unreadable = false;
 };
@@ -168,7 +154,7 @@ class Grouper {
       c.fresh = youngest > now - kCoarsestClockNs && youngest < now + kCoarsestClockNs;
       for (const auto name : inode.names) {
         const auto& claim = inventory_.entry(name).claim;
-        if (claim) c.knowledge.claim(*claim);
+        if (claim) c.knowledge.claim(claim);
       }
       c.knowledge.settle();
       if (!known[i]) continue;
@@ -179,9 +165,9 @@ class Grouper {
     return {};
   }
 
-  void learn(Candidate& c, const Digest& digest) {
+  void learn(Candidate& c, const RareDigest& digest) {
     c.knowledge.measured(digest);
-    if (digest.algorithm() == Algorithm::sha256) inode_of(c).sha256 = digest;
+    if (digest->algorithm() == Algorithm::sha256) inode_of(c).sha256 = digest;
   }
 
   void keep_sample(Candidate& c, const std::optional<Digest>& sample) {
@@ -192,7 +178,7 @@ class Grouper {
   const Digest* whole_of(const Candidate& c) const {
     if (!sample_is_whole(inventory_.inodes[c.inode].stat.size)) return nullptr;
     const auto* item = c.knowledge.of(Algorithm::sha256);
-    return item != nullptr && item->measured ? &item->digest : nullptr;
+    return item != nullptr && item->measured ? &*item->digest : nullptr;
   }
   /// Null if none is known.
   const Digest* sample_of(const Candidate& c) const { return c.sample ? &*c.sample : whole_of(c); }
@@ -229,7 +215,7 @@ class Grouper {
     for (std::uint32_t n = 0; n < nodes.size(); ++n) {
       for (const auto& item : nodes[n].knowledge.items()) {
         // A few hex digits of a SHA-256 prove nothing.
-        if (item.digest.algorithm() != Algorithm::sha256_prefix) ties.push_back({!item.measured, &item.digest, n});
+        if (item.digest->algorithm() != Algorithm::sha256_prefix) ties.push_back({!item.measured, &*item.digest, n});
       }
       for (const std::uint32_t m : nodes[n].members) {
         if (candidates_[m].twin) ties.push_back({false, &*candidates_[m].twin, n});
@@ -263,7 +249,7 @@ class Grouper {
       if (b < a) std::swap(a, b);
       root[b] = a;
       nodes[a].knowledge.take_in(nodes[b].knowledge);
-      nodes[a].members.insert(nodes[a].members.end(), nodes[b].members.begin(), nodes[b].members.end());
+      nodes[a].members.append(nodes[b].members.begin(), nodes[b].members.end());
       nodes[a].unreadable = nodes[a].unreadable && nodes[b].unreadable;
     }
     std::vector<Node> out;
@@ -279,7 +265,7 @@ class Grouper {
   static bool are_decided(const std::vector<const Node*>& nodes) {
     if (nodes.size() < 2) return true;
     for (const auto& item : nodes.front()->knowledge.items()) {
-      const Algorithm a = item.digest.algorithm();
+      const Algorithm a = item.digest->algorithm();
       if (a == Algorithm::sha256_prefix) continue;
       if (std::all_of(nodes.begin(), nodes.end(), [&](const Node* n) { return n->knowledge.has(a); })) return true;
     }
@@ -325,7 +311,7 @@ class Grouper {
     for (Node* node : todo) {
       Candidate& c = candidates_[node->members.front()];
       if (!c.sample || !sample_is_whole(inode_of(c).stat.size)) continue;
-      const Digest digest = *c.sample;
+      const RareDigest digest = c.sample;
       learn(c, digest);
       node->knowledge.measured(digest);
       c.sample = std::nullopt;
@@ -391,8 +377,9 @@ class Grouper {
         Candidate& c = candidates_[task.nodes[n]->members.front()];
         inode_of(c).bytes_read += hashed[n].bytes_read;
         if (hashed[n].digest) {
-          learn(c, *hashed[n].digest);
-          task.nodes[n]->knowledge.measured(*hashed[n].digest);
+          const RareDigest digest(*hashed[n].digest);
+          learn(c, digest);
+          task.nodes[n]->knowledge.measured(digest);
           c.touched = true;
           if (!hashed[n].links.empty()) chains_.push_back({.sha256 = *hashed[n].digest, .size = inode_of(c).stat.size, .links = std::move(hashed[n].links)});
         } else if (hashed[n].digest.error().code != Code::cancelled) {
@@ -550,7 +537,7 @@ class Grouper {
                  .twin = c.twin.get(),
                  .verified_at_ns = 0};
     for (const auto& item : c.knowledge.items()) {
-      if (item.measured) row.digests.push_back(item.digest);
+      if (item.measured) row.digests.push_back(*item.digest);
     }
     if (!row.digests.empty()) row.verified_at_ns = now;
     return row;
@@ -574,7 +561,7 @@ class Grouper {
       catalog::Group group;
       const Knowledge::Item* best = best_digest(node);
       if (best == nullptr) continue;  // twins that cannot be read any more
-      group.digest = best->digest;
+      group.digest = *best->digest;
       group.inodes.reserve(node.members.size());
       std::size_t unmeasured = 0;
       bool compared = true;  // all that are not measured bear one mark

@@ -117,7 +117,7 @@ Result<Plan> plan_gc(const stores::Context& context, const Inventory& inventory,
         }
       } else if (entry.role == Role::broken && options.broken_links) {
         if (may_be_unmounted(context.fs, listing, entry)) {
-          removals.refuse(entry.path, fmt::format("it leads to {}, which may be a disk that is not mounted", entry.link_target));
+          removals.refuse(entry.path, fmt::format("it leads to {}, which may be a disk that is not mounted", entry.link_target.view()));
         } else {
           removals.add_name(s, entry, "broken link");
         }

@@ -194,7 +194,7 @@ SourceFile source_file(const Listing& listing, const NamedFile& f) {
   out.shared_by = shared_by(listing, *f.entry);
   if (stores::is_onnx(path::file_name(f.name))) out.shared_by = catalog::kReflinkOnly;
   const auto& claim = f.entry->claim;
-  if (claim && claim->algorithm() == Algorithm::xet) out.xet = claim;
+  if (claim && claim->algorithm() == Algorithm::xet) out.xet = claim.get();
   if (claim && (claim->algorithm() == Algorithm::sha256 || claim->algorithm() == Algorithm::git_sha1)) {
     out.lfs = claim->algorithm() == Algorithm::sha256;
   } else {

@@ -19,6 +19,12 @@ bool is_wanted(const Options& options, const Root& root) {
   return options.only.empty() || std::find(options.only.begin(), options.only.end(), root.kind) != options.only.end();
 }
 
+/// A hub cache has a symlink for every file.
+void drop_links(catalog::Listing& listing) {
+  std::erase_if(listing.entries, [](const catalog::Entry& entry) { return entry.role == catalog::Role::link; });
+  for (catalog::Model& model : listing.models) model.entries = {};  // they counted the links
+}
+
 // Rows that no scan has asked for in half a year are of files that are gone, or of a disk that will be measured again.
 constexpr std::int64_t kForgetAfterNs = std::int64_t{180} * 24 * 3600 * 1'000'000'000;
 
@@ -42,6 +48,7 @@ Result<Inventory> scan(const stores::Context& context, catalog::Catalog& catalog
     if (cancelled()) return;
     progress.item(roots[i].path);
     inventory.listings[i] = stores::list_store(context, roots[i], all);  // a store inside another is listed once, as its own
+    if (!options.keep_links) drop_links(inventory.listings[i]);
     progress.advance(inventory.listings[i].entries.size());
   });
   if (cancelled()) return mlxbase::fail(Code::cancelled, "cancelled");

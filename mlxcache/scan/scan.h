@@ -19,6 +19,7 @@ struct Options {
   std::vector<catalog::StoreKind> only;           // --store; empty: all
   std::uint64_t min_size = 1;                     // smaller files are not grouped (they are listed)
   bool find_duplicates = true;                    // false: list only (ls, show)
+  bool keep_links = true;                         // false: listings come without symlinks that resolve, models without their entries (scan, dups: nobody asks)
   bool ask_sharing = true;                        // ask the volume which extents of duplicates are already shared
   unsigned workers = 0;                           // 0: one a core
   std::optional<std::set<std::uint64_t>> sizes;   // only files of these sizes are grouped

@@ -152,6 +152,29 @@ TEST_F(Scanning, GoesOnPastHostileThings) {
   for (const auto& inode : inventory->inodes) EXPECT_EQ(inode.stat.kind, mlxbase::os::FileKind::regular);
 }
 
+TEST_F(Scanning, FindsTheSameWithoutTheLinksThatNobodyAsksFor) {
+  const auto bytes = sample::gguf_bytes(1, 100'000);
+  build(StoreKind::hf_hub, "org/model", "model.gguf", bytes);
+  build(StoreKind::lm_studio, "org/model", "model.gguf", bytes);
+  const auto whole = run();
+  options.keep_links = false;
+  const auto lean = run();
+  ASSERT_TRUE(whole && lean);
+  const auto links = [](const catalog::Inventory& inventory) {
+    std::size_t n = 0;
+    for (const auto& listing : inventory.listings) {
+      for (const auto& entry : listing.entries) n += entry.role == Role::link ? 1 : 0;
+    }
+    return n;
+  };
+  EXPECT_GT(links(*whole), 0U);
+  EXPECT_EQ(links(*lean), 0U);
+  EXPECT_EQ(lean->inodes.size(), whole->inodes.size());
+  ASSERT_EQ(lean->groups.size(), 1U);
+  EXPECT_EQ(lean->groups[0].inodes, whole->groups.at(0).inodes);
+  EXPECT_EQ(lean->reclaimable_bytes, whole->reclaimable_bytes);
+}
+
 TEST_F(Scanning, LeavesRunningDownloadsOutOfEveryGroup) {
   const auto bytes = sample::gguf_bytes(1, 100'000);
   build(StoreKind::ollama, "model:latest", "model.gguf", bytes, {.partial = true});

@@ -60,15 +60,13 @@ class ListingBuilder {
  public:
   ListingBuilder(const Root& root, const Adapter& row) : row_(row) { listing_.root = root; }
 
-  /// How many entries will come at most, roughly: a store of many is then not copied while it grows.
-  void expect(std::size_t entries) { listing_.entries.reserve(listing_.entries.size() + entries); }
   /// Adds an entry; its index.
   std::uint32_t add(catalog::Entry entry);
   /// entry_of(found, row's links), with links_reason set for ONNX; partial and lock names get their roles.
   std::uint32_t add(const Found& found) { return add_named(entry_of(found, row_.links)); }
   std::uint32_t add(Found&& found) { return add_named(entry_of(std::move(found), row_.links)); }  // its path moves into the entry
   catalog::Entry& at(std::uint32_t entry) { return listing_.entries[entry]; }
-  const std::vector<catalog::Entry>& entries() const { return listing_.entries; }
+  const catalog::Entries& entries() const { return listing_.entries; }
 
   /// Adds a model; its index.
   std::uint32_t model(catalog::Model model);

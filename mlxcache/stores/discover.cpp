@@ -114,7 +114,7 @@ Listing list_store(const Context& context, const Root& root, std::span<const Roo
     return std::any_of(inner.begin(), inner.end(), [&](const std::string& i) { return path::is_within(i, p); });
   };
   std::vector<std::int64_t> new_entry(listing.entries.size(), -1);
-  std::vector<Entry> entries;
+  catalog::Entries entries;
   for (std::size_t i = 0; i < listing.entries.size(); ++i) {
     if (elsewhere(listing.entries[i].path)) continue;
     new_entry[i] = static_cast<std::int64_t>(entries.size());

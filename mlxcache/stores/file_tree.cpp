@@ -24,7 +24,6 @@ class Lister {
     options.cancel = context_.cancel;
     options.enter = tree_.enter;
     found_ = walk(context_.fs, root_.path, builder_.problems(), options);
-    builder_.expect(found_.size());
     mark_folders();
     std::vector<std::uint32_t> companions;
     std::vector<std::pair<const Found*, std::uint32_t>> vaes;
@@ -138,7 +137,7 @@ class Lister {
   const Root& root_;
   const FileTree& tree_;
   ListingBuilder builder_;
-  std::vector<Found> found_;
+  Finds found_;
   std::unordered_set<std::string_view> marked_;              // into found_'s paths
   std::unordered_map<std::string, std::uint32_t> models_;    // by path
   std::unordered_map<std::string, std::uint32_t> by_stem_;   // folder and stem → first model of that stem

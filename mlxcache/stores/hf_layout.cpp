@@ -53,7 +53,7 @@ Parts cut(std::string_view p, std::size_t most) {
 bool is_junk(std::string_view name) { return name == ".DS_Store" || name == "Thumbs.db" || name == "desktop.ini"; }
 
 struct Snapshot {
-  std::vector<std::pair<std::string, std::uint32_t>> files;  // path in the repo, entry
+  std::vector<std::pair<std::string_view, std::uint32_t>> files;  // path in the repo (the end of the entry's), entry
 };
 
 struct RepoParts {
@@ -80,19 +80,17 @@ class Lister {
     real_root_ = real ? *real : root.path;
   }
 
-  void run(std::vector<Found> found) {
+  void run(Finds found) {
     for (const Found& f : found) {
       if (path::relative_to(root_.path, f.path) == std::string("blobs/") + std::string(kMarker))
         has_shared_ = f.stat.kind == FileKind::regular;
     }
     index_.reserve(found.size());
-    out_.expect(found.size());  // so that no entry moves any more: views of their paths are kept
-    for (Found& f : found) {
-      const std::uint32_t e = out_.add(std::move(f));
-      index_.emplace(at(e).path, e);
+    for (; !found.empty(); found.pop_front()) {
+      const std::uint32_t e = out_.add(std::move(found.front()));
+      index_.emplace(at(e).path, e);  // a view: no entry moves any more
       sort_in(e);
     }
-    found = {};
     for (auto& [name, parts] : repos_) tie_blobs(parts);
     for (auto& [name, parts] : repos_) make_models(parts);
     settle_shared();
@@ -238,7 +236,7 @@ class Lister {
         at(e).links = adapter_of(root_.kind).links;
         restrict_onnx(at(e), path::file_name(name));
       }
-      parts.snapshots[std::string(in[0])].files.emplace_back(std::string(in[1]), e);
+      parts.snapshots[std::string(in[0])].files.emplace_back(in[1], e);
     } else {
       keep_as_foreign(e, "below snapshots/, but not in a commit's folder");
     }
@@ -359,13 +357,13 @@ class Lister {
           continue;
         }
         bytes = *blob;
-      } else if (const auto listed = tree.find(name);
+      } else if (const auto listed = tree.find(std::string(name));
                  listed != tree.end() && listed->second.size == at(e).stat.size && at(e).role == Role::payload) {
         at(e).claim = listed->second.claim;
       }
       restrict_onnx(at(bytes), path::file_name(name));
       if (at(bytes).stat.kind != FileKind::regular) continue;
-      view.push_back({name, at(bytes).path});
+      view.push_back({std::string(name), at(bytes).path});
       const auto format = format_of(name);
       if (!format.empty() && (at(bytes).stat.size > largest || out_.model_at(model).format.empty())) {
         largest = at(bytes).stat.size;
@@ -441,7 +439,7 @@ std::string short_token(std::string_view token) {
 
 bool is_hub_top(std::string_view name) { return name == "blobs" || name == ".locks" || name == "CACHEDIR.TAG" || parse_repo_folder(name); }
 
-void list_hub(const Context& context, const Root& root, std::vector<Found> found, ListingBuilder& out) {
+void list_hub(const Context& context, const Root& root, Finds found, ListingBuilder& out) {
   Lister(context, root, out).run(std::move(found));
 }
 

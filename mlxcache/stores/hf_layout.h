@@ -9,7 +9,7 @@ namespace mlxcache::stores::hf {
 
 /// Turns what a walk found below a hub cache into entries and models: one model a repo and revision (a repo that has none, but
 /// has blobs or partials, is one incomplete model without revision). Names that are not of the layout become foreign.
-void list_hub(const Context& context, const Root& root, std::vector<Found> found, ListingBuilder& out);
+void list_hub(const Context& context, const Root& root, Finds found, ListingBuilder& out);
 
 /// `<etag>.<8 hex>.incomplete` in the repo's blobs/, or beside a shared payload: what every client ignores and `hf cache prune` removes.
 std::string hub_staging(const Root& root, const std::string& target, std::string_view token);

@@ -43,7 +43,7 @@ struct LocalDir {
 /// The folder that a file belongs to: the innermost above it that keeps sidecars, else what HubApi would have made.
 class Owners {
  public:
-  Owners(const Root& root, const std::vector<Found>& found) : root_(root.path) {
+  Owners(const Root& root, const Finds& found) : root_(root.path) {
     for (const Found& f : found) {
       const std::string_view rel = path::relative_to(root_, f.path);
       const auto at = (std::string("/") + std::string(rel)).find(std::string("/") + std::string(kBook) + "/");

@@ -20,7 +20,7 @@ using mlxbase::os::FileKind;
 
 constexpr std::uint64_t kSidecarLimit = std::uint64_t{1} << 20U;
 
-void list_flat(const Context& context, const Root& root, const std::vector<Found>& found, ListingBuilder& out) {
+void list_flat(const Context& context, const Root& root, const Finds& found, ListingBuilder& out) {
   std::map<std::string, std::uint32_t, std::less<>> files;  // by name
   std::map<std::string, std::uint32_t, std::less<>> partials;
   std::vector<std::pair<std::string, std::uint32_t>> sidecars, manifests;
@@ -116,7 +116,7 @@ std::vector<Root> discover(const Context& context) {
 
 Listing list(const Context& context, const Root& root) {
   ListingBuilder out(root, adapter_of(StoreKind::llama_cpp));
-  std::vector<Found> hub, flat;
+  Finds hub, flat;
   for (Found& f : walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel})) {
     const std::string_view rel = path::relative_to(root.path, f.path);
     const std::string_view top = rel.substr(0, rel.find('/'));

@@ -64,9 +64,8 @@ Listing list(const Context& context, const Root& root) {
   options.cancel = context.cancel;
   std::map<std::string, std::uint32_t, std::less<>> models;
   auto found = walk(context.fs, root.path, builder.problems(), options);
-  builder.expect(found.size());
-  for (Found& f : found) {
-    const std::uint32_t e = builder.add(std::move(f));
+  for (; !found.empty(); found.pop_front()) {
+    const std::uint32_t e = builder.add(std::move(found.front()));
     Entry& entry = builder.at(e);
     const std::string_view name = path::file_name(entry.path);
     if (is_bundled(root) && entry.role == Role::payload) {

@@ -27,8 +27,7 @@ Listing list(const Context& context, const Root& root) {
   ListingBuilder out(root, adapter_of(StoreKind::loose));
   {
     auto found = walk(context.fs, root.path, out.problems(), {.enter = {}, .cancel = context.cancel});
-    out.expect(found.size());
-    for (Found& f : found) out.add(std::move(f));
+    for (; !found.empty(); found.pop_front()) out.add(std::move(found.front()));
   }
   std::set<std::string_view> with_weights;
   for (const Entry& entry : out.entries()) {

@@ -7,7 +7,7 @@ namespace mlxcache::stores {
 
 namespace path = mlxbase::path;
 
-std::vector<Found> NamedEntries::add_all(const Context& context, const Root& root, const std::function<bool(std::string_view)>& is_own) {
+Finds NamedEntries::add_all(const Context& context, const Root& root, const std::function<bool(std::string_view)>& is_own) {
   WalkOptions options;
   options.cancel = context.cancel;
   auto found = walk(context.fs, root.path, builder_.problems(), options);

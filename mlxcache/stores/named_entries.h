@@ -16,7 +16,7 @@ class NamedEntries {
   explicit NamedEntries(ListingBuilder& builder) : builder_(builder) {}
 
   /// Walks the root and adds all that is there; files of which `is_own` (by path below the root) are the tool's, not a model's.
-  std::vector<Found> add_all(const Context& context, const Root& root, const std::function<bool(std::string_view)>& is_own);
+  Finds add_all(const Context& context, const Root& root, const std::function<bool(std::string_view)>& is_own);
 
   const std::uint32_t* find(std::string_view below_root) const;
   /// The other parts of the split set that the file is one of: tools name the first and find the rest beside it.

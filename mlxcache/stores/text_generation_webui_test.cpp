@@ -53,7 +53,7 @@ TEST_F(TextGenerationWebui, SharesOnlyByClonesAndSaysWhy) {
   at("lone.gguf");
   const Listing l = listed();
   EXPECT_EQ(entry(l, "lone.gguf")->links, catalog::kReflinkOnly);
-  EXPECT_TRUE(entry(l, "lone.gguf")->links_reason.contains("append"));
+  EXPECT_TRUE(entry(l, "lone.gguf")->links_reason.view().contains("append"));
   EXPECT_TRUE(adapter_of(StoreKind::text_generation_webui).writes_in_place);
 }
 

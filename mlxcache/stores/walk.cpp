@@ -28,7 +28,7 @@ struct Walker {
   mlxbase::os::FileSystem& fs;
   std::vector<catalog::Problem>& problems;
   const WalkOptions& options;
-  std::vector<Found> found;
+  Finds found;
 
   void folder(const std::string& dir, int depth) {
     if (options.cancel != nullptr && options.cancel->requested()) return;
@@ -45,9 +45,6 @@ struct Walker {
     std::erase_if(*names, [](const auto& e) { return e.name.starts_with(".mlxcache-trash") || e.name.starts_with(".mlxcache-probe-"); });
     std::sort(names->begin(), names->end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     auto branches = walked_by_all(dir, *names, depth);
-    std::size_t more = branches.empty() ? 0 : names->size() - branches.size();
-    for (const Branch& branch : branches) more += branch.found.size();
-    if (more > 0) found.reserve(found.size() + more);
     auto branch = branches.begin();
     for (const auto& entry : *names) {
       // A listed folder need not be asked again: on a cold disk each lstat may cost a seek.
@@ -57,7 +54,7 @@ struct Walker {
         std::string path = mlxbase::path::join(dir, entry.name);
         if (!options.enter || options.enter(path)) folder(path, depth + 1);
       } else {
-        std::move(branch->found.begin(), branch->found.end(), std::back_inserter(found));
+        for (; !branch->found.empty(); branch->found.pop_front()) found.push_back(std::move(branch->found.front()));
         std::move(branch->problems.begin(), branch->problems.end(), std::back_inserter(problems));
         *branch++ = {};
       }
@@ -66,7 +63,7 @@ struct Walker {
 
   /// What lies below one folder, until it is put in its place among its siblings.
   struct Branch {
-    std::vector<Found> found;
+    Finds found;
     std::vector<catalog::Problem> problems;
   };
 
@@ -103,7 +100,7 @@ struct Walker {
     f.stat = *stat;
     if (stat->kind == FileKind::symlink) {
       if (auto text = fs.read_link(path)) {
-        f.link_target = std::move(*text);
+        f.link_target = *text;
       } else {
         problems.push_back({path, text.error()});
       }
@@ -116,7 +113,7 @@ struct Walker {
 /// The regular files that a walk found, by path: most links of a store lead to one of them, and then the disk need not be asked.
 class Files {
  public:
-  explicit Files(const std::vector<Found>& found) : found_(found), slots_(std::bit_ceil(found.size() * 2 + 2), kNone) {
+  explicit Files(const Finds& found) : found_(found), slots_(std::bit_ceil(found.size() * 2 + 2), kNone) {
     for (std::uint32_t i = 0; i < found.size(); ++i) {
       if (found[i].stat.kind == FileKind::regular) slots_[slot(found[i].path)] = i;
     }
@@ -130,7 +127,7 @@ class Files {
     while (slots_[at] != kNone && found_[slots_[at]].path != path) at = (at + 1) & (slots_.size() - 1);
     return at;
   }
-  const std::vector<Found>& found_;
+  const Finds& found_;
   std::vector<std::uint32_t> slots_;
 };
 
@@ -153,7 +150,7 @@ std::string plain_target(std::string_view root, std::string_view folder, std::st
   return mlxbase::path::join(folder, text);
 }
 
-void resolve_links(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<Found>& found) {
+void resolve_links(mlxbase::os::FileSystem& fs, const std::string& root, Finds& found) {
   if (std::none_of(found.begin(), found.end(), [](const Found& f) { return f.stat.kind == FileKind::symlink; })) return;
   const Files files(found);
   for (Found& f : found) {
@@ -216,8 +213,7 @@ bool parse_split(std::string_view name, Split& out) {
 
 }  // namespace
 
-std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<catalog::Problem>& problems,
-                        const WalkOptions& options) {
+Finds walk(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<catalog::Problem>& problems, const WalkOptions& options) {
   Walker walker{fs, problems, options, {}};
   const auto stat = fs.stat(root, Follow::yes);
   if (!stat) {

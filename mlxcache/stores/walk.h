@@ -1,5 +1,6 @@
 #pragma once
 // The one directory walk that every adapter uses: bounded, never leaving the root, never following links.
+#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -15,10 +16,12 @@ namespace mlxcache::stores {
 struct Found {
   std::string path;               // absolute
   mlxbase::os::FileStat stat;     // lstat
-  std::string link_target;        // text, if a symlink
+  catalog::RareText link_target;  // text, if a symlink
   bool link_resolves = false;     // if a symlink: its target exists
   mlxbase::os::FileKind target_kind = mlxbase::os::FileKind::unknown;  // if it resolves: what it leads to
 };
+/// Taken from its front it gives its memory back bit by bit: while a store's names become entries, neither is held twice.
+using Finds = std::deque<Found>;
 
 struct WalkOptions {
   int max_depth = 64;
@@ -29,7 +32,7 @@ struct WalkOptions {
 
 /// Every name below `root` (folders themselves left out), folders in sorted order, so that runs are alike.
 /// `root` itself may be a symlink; nothing below is followed. A folder that cannot be read becomes a problem.
-std::vector<Found> walk(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<catalog::Problem>& problems,
+Finds walk(mlxbase::os::FileSystem& fs, const std::string& root, std::vector<catalog::Problem>& problems,
                         const WalkOptions& options = {});
 
 /// An Entry from a walk's find: role payload for regular files, link or broken for symlinks, foreign for the rest.

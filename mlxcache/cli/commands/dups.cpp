@@ -45,13 +45,16 @@ void print_group(Session& session, const Inventory& inventory, const catalog::Gr
 Result<Exit> run(Session& session, const Arguments& arguments) {
   scan::Options options = scan_options(arguments);
   options.min_size = arguments.bytes("--min-size", options.min_size);
+  options.keep_links = false;
   const Inventory inventory = TRY(session.scan(options));
-  json::Value document{json::Object{}};
-  document.set("duplicates", duplicates_json(inventory));
-  document.set("reclaimable_bytes", inventory.reclaimable_bytes);
-  document.set("problems", problems_json(inventory));
-  session.emit("mlxcache.dups/1", std::move(document));
-  if (session.preferences().json) return Exit::ok;
+  if (session.preferences().json) {
+    Document document = session.begin_document("mlxcache.dups/1");
+    document.list("duplicates", inventory.groups.size(), [&](std::size_t i) { return duplicate_json(inventory, inventory.groups[i]); });
+    document.set("reclaimable_bytes", inventory.reclaimable_bytes);
+    document.set("problems", problems_json(inventory));
+    document.finish();
+    return Exit::ok;
+  }
   if (inventory.groups.empty()) {
     session.say("Nothing is stored twice.");
   }

@@ -47,21 +47,21 @@ std::uint64_t really_held(Session& session, const Inventory& inventory) {
 }
 
 void emit_scan(Session& session, const Inventory& inventory) {
-  json::Value document{json::Object{}};
+  Document document = session.begin_document("mlxcache.scan/1");
   document.set("scanned_at", iso_time(inventory.scanned_at_ns));
   json::Value stores{json::Array{}};
   const auto reclaimable = reclaimable_by_store(inventory);
   for (std::size_t i = 0; i < inventory.listings.size(); ++i) {
     stores.push(store_json(inventory.listings[i], inventory.totals[i], reclaimable[i]));
   }
-  document.set("stores", std::move(stores));
-  document.set("duplicates", duplicates_json(inventory));
+  document.set("stores", stores);
+  document.list("duplicates", inventory.groups.size(), [&](std::size_t i) { return duplicate_json(inventory, inventory.groups[i]); });
   document.set("apparent_bytes", inventory.apparent_bytes);
   document.set("allocated_bytes", really_held(session, inventory));
   document.set("reclaimable_bytes", inventory.reclaimable_bytes);
   document.set("bytes_read", inventory.bytes_read);
   document.set("problems", problems_json(inventory));
-  session.emit("mlxcache.scan/1", std::move(document));
+  document.finish();
 }
 
 std::string remarks(const catalog::StoreTotals& t) {
@@ -146,6 +146,7 @@ Result<Exit> offer_demo(Session& session) {
 Result<Exit> run(Session& session, const Arguments& arguments) {
   scan::Options options = scan_options(arguments);
   options.min_size = arguments.bytes("--min-size", options.min_size);
+  options.keep_links = false;
   const Inventory inventory = TRY(session.scan(options));
   if (session.preferences().json) emit_scan(session, inventory);
   if (session.preferences().json) return exit_of_roots(inventory);

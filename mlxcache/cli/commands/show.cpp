@@ -108,7 +108,7 @@ std::vector<FileView> files_of(const catalog::Listing& listing, const catalog::M
 
 std::optional<mlxbase::Digest> measured(const Inventory& inventory, const Index& index, const Entry& entry) {
   const auto own = index.inode_of.find(entry.stat.id);
-  return own == index.inode_of.end() ? std::nullopt : inventory.inodes[own->second].sha256;
+  return own == index.inode_of.end() ? std::nullopt : inventory.inodes[own->second].sha256.get();
 }
 
 json::Value file_json(Session& session, const Inventory& inventory, const Index& index, const FileView& view) {
