@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/os/descriptors.h"
 #include "mlxcache/change/session.h"
 #include "mlxcache/vault/pack.h"
 
@@ -28,7 +32,6 @@ constexpr std::string_view kPackSuffix = ".pack";
 constexpr std::string_view kNewSuffix = ".new";
 constexpr std::string_view kModelSuffix = ".frozen";
 constexpr std::uint64_t kMaxModelFile = std::uint64_t{2} << 30U;
-constexpr std::size_t kOpenPacks = 48;  // macOS gives 256 descriptors
 
 std::string packs_dir(const std::string& dir) { return path::join(dir, "packs"); }
 std::string models_dir(const std::string& dir) { return path::join(dir, "models"); }
@@ -154,7 +157,7 @@ Result<std::shared_ptr<os::File>> Vault::file_of(std::uint32_t number) {
   pack.file = std::shared_ptr<os::File>(TRY(fs_.open_read(pack.path)));
   pack.size = TRY(pack.file->stat()).size;
   open_packs_.push_back(number);
-  if (open_packs_.size() > kOpenPacks) {
+  if (open_packs_.size() > most_open_) {
     packs_[open_packs_.front()]->file.reset();  // who reads it now holds it
     open_packs_.erase(open_packs_.begin());
   }
@@ -212,13 +215,93 @@ Result<std::vector<std::byte>> Vault::read_at(const Digest& digest, int depth) {
 
 Result<std::vector<std::byte>> Vault::read(const Digest& digest) { return read_at(digest, 0); }
 
-Status Vault::read_range(const Digest& digest, std::uint64_t offset, std::span<std::byte> out) {
+Result<Vault::Stored> Vault::stored_at(const Place& place) {
+  const auto file = TRY(file_of(place.pack));
+  std::uint64_t salt = 0;
+  std::uint64_t size = 0;
+  std::string name;
+  {
+    const std::lock_guard guard(mutex_);
+    salt = packs_[place.pack]->salt;
+    size = packs_[place.pack]->size;
+    name = std::string(path::file_name(packs_[place.pack]->path));
+  }
+  const auto in_pack = [name](mlxbase::Error error) {
+    error.message = fmt::format("{}: {}", printable(name), error.message);
+    return fail(std::move(error));
+  };
+  auto read = read_record(source_of(*file, size), place.entry.offset, salt);
+  if (!read) return in_pack(read.error());
+  if (read->head != place.entry.head) return in_pack({Code::corrupt, fmt::format("the record at byte {} is not the one in the index", place.entry.offset)});
+  Stored out;
+  out.head = read->head;
+  const auto record = std::make_shared<const Record>(std::move(*read));
+  out.payload.size = record->head.payload;
+  out.payload.read = [file, record, salt, in_pack](std::uint64_t offset, std::span<std::byte> to) -> Result<std::size_t> {
+    const std::uint64_t length = record->head.payload;
+    if (offset >= length || to.empty()) return std::size_t{0};
+    const std::uint64_t end = offset + std::min<std::uint64_t>(to.size(), length - offset);
+    // Whole blocks, since each has one checksum; straight to where they are wanted if that is all of them.
+    const std::uint64_t first = offset / kBlockBytes;
+    const std::uint64_t begin = first * kBlockBytes;
+    const std::uint64_t whole_end = std::min<std::uint64_t>(length, (end + kBlockBytes - 1) / kBlockBytes * kBlockBytes);
+    std::vector<std::byte> room;
+    std::span<std::byte> blocks = to.first(static_cast<std::size_t>(end - offset));
+    if (begin != offset || whole_end != end) {
+      room.resize(static_cast<std::size_t>(whole_end - begin));
+      blocks = room;
+    }
+    for (std::size_t have = 0; have < blocks.size();) {
+      const std::size_t got = TRY(file->pread(record->payload_offset + begin + have, blocks.subspan(have)));
+      if (got == 0) return in_pack({Code::corrupt, "it ends within a record"});
+      have += got;
+    }
+    if (auto good = check_blocks(*record, first, blocks, salt); !good) return in_pack(good.error());
+    if (!room.empty()) std::copy_n(room.begin() + static_cast<std::ptrdiff_t>(offset - begin), end - offset, to.begin());
+    return static_cast<std::size_t>(end - offset);
+  };
+  return out;
+}
+
+Result<Vault::Stored> Vault::stored(const Digest& digest) {
   const auto place = place_of(digest);
-  if (!place) return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
-  const Head& head = place->entry.head;
-  if (offset > head.size || out.size() > head.size - offset) return fail(Code::invalid, "that lies beyond the object's end");
-  const auto bytes = TRY(read(digest));
-  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  if (place) {
+    auto found = stored_at(*place);
+    if (found || found.error().code != Code::not_found || lock_) return found;
+  }
+  if (!lock_) {
+    TRY(reload());  // collected since, or frozen since
+    if (const auto moved = place_of(digest)) return stored_at(*moved);
+  }
+  return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
+}
+
+void Vault::hold_packs() {
+  std::size_t count = 0;
+  {
+    const std::lock_guard guard(mutex_);
+    most_open_ = os::descriptors_to_spare();
+    count = packs_.size();
+  }
+  for (std::uint32_t p = 0; p < count; ++p) (void)file_of(p);  // one that is gone is found anew when it is needed
+}
+
+Status Vault::refresh() {
+  std::unordered_set<std::string> known;
+  {
+    const std::lock_guard guard(mutex_);
+    for (const auto& pack : packs_) known.insert(pack->path);
+  }
+  for (const os::DirEntry& e : TRY(fs_.list(packs_dir(dir_)))) {
+    const std::string full = path::join(packs_dir(dir_), e.name);
+    if (!e.name.ends_with(kPackSuffix) || known.contains(full)) continue;
+    const std::lock_guard guard(mutex_);
+    if (auto loaded = load_pack(full); !loaded) {
+      if (loaded.error().code == Code::not_found) continue;  // collected this moment
+      if (loaded.error().code != Code::corrupt) return loaded;
+      damaged_.push_back({full, loaded.error().message});
+    }
+  }
   return {};
 }
 

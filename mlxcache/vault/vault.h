@@ -14,6 +14,7 @@
 
 #include "mlxbase/core/progress.h"
 #include "mlxbase/core/result.h"
+#include "mlxbase/format/byte_source.h"
 #include "mlxbase/os/file_system.h"
 #include "mlxcache/codec/codec.h"
 #include "mlxcache/vault/frozen.h"
@@ -70,8 +71,18 @@ class Vault {
   std::vector<Head> heads() const;
   /// All bytes of an object; checksums of the pack's blocks are compared, not the SHA-256. Errors: not_found, corrupt (names pack and range), io.
   mlxbase::Result<std::vector<std::byte>> read(const Digest& digest);
-  /// `out.size()` bytes from `offset`. Errors: as read; invalid (beyond the end).
-  mlxbase::Status read_range(const Digest& digest, std::uint64_t offset, std::span<std::byte> out);
+
+  /// An object as it lies in its pack. `payload` holds the pack open and compares checksums of the blocks that it reads; it outlives the vault.
+  struct Stored {
+    Head head;
+    mlxbase::ByteSource payload;
+  };
+  /// Errors: not_found, corrupt, io.
+  mlxbase::Result<Stored> stored(const Digest& digest);
+  /// Opens every pack and keeps them open, as many as descriptors allow: what collecting unlinks stays readable.
+  void hold_packs();
+  /// Looks for packs that came since. Only of a vault that is open to be read. Errors: io.
+  mlxbase::Status refresh();
 
   /// Keeps the bytes in the cheapest way it knows. `digest` is their SHA-256. They are readable at once, and there for good after publish().
   mlxbase::Result<Put> put(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout);
@@ -115,6 +126,7 @@ class Vault {
   mlxbase::Result<bool> take_over(Vault& from, const Digest& digest);
 
  private:
+  static constexpr std::size_t kOpenPacks = 48;  // macOS gives 256 descriptors
   struct Pack;
   struct Writer;
   struct Place {
@@ -135,6 +147,7 @@ class Vault {
   mlxbase::Result<std::shared_ptr<mlxbase::os::File>> file_of(std::uint32_t pack);
   std::optional<Place> place_of(const Digest& digest) const;
   void index(const Place& place);
+  mlxbase::Result<Stored> stored_at(const Place& place);
   mlxbase::Result<std::vector<std::byte>> payload_of(const Place& place, Record& record);
   mlxbase::Result<std::vector<std::byte>> decode(const Head& head, std::vector<std::byte> payload, int depth);
   mlxbase::Result<std::vector<std::byte>> read_at(const Digest& digest, int depth);
@@ -152,6 +165,7 @@ class Vault {
   std::unordered_map<Digest, Place> places_;
   std::vector<Damaged> damaged_;
   std::unique_ptr<Writer> writer_;
+  std::size_t most_open_ = kOpenPacks;
   std::uint64_t pack_bytes_ = std::uint64_t{1} << 30U;
 
   /// Possible bases, by elements a row.
