@@ -23,7 +23,7 @@ constexpr Option kGlobalOptions[] = {
 std::span<const Command> table() {
   // Copied once: the rows live in their own files, and a table of values is what everybody iterates over.
   static const Command kCommands[] = {
-      kScan, kLs, kShow, kDups, kDu, kStatus, kDedup, kWatch, kUndo, kHistory, kRecover, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kFreeze, kThaw, kVault, kVerify, kRepair, kDoctor, kDemo, kCompletions, kMan, kHelp,
+      kScan, kLs, kShow, kDups, kDu, kStatus, kDedup, kWatch, kUndo, kHistory, kRecover, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kFreeze, kThaw, kMount, kVault, kVerify, kRepair, kDoctor, kDemo, kCompletions, kMan, kHelp,
   };
   return kCommands;
 }

@@ -43,7 +43,7 @@ _mlxcache() {
     command=
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            scan | ls | show | dups | du | status | dedup | watch | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | freeze | thaw | vault | verify | repair | doctor | demo | completions | man | help) 
+            scan | ls | show | dups | du | status | dedup | watch | undo | history | recover | pull | publish | unpublish | rm | restore | gc | prune | pin | unpin | freeze | thaw | mount | vault | verify | repair | doctor | demo | completions | man | help) 
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -263,6 +263,14 @@ _mlxcache() {
             _mlxcache_dirs
             return
             ;;
+        mount:--cache)
+            _mlxcache_words 1M 10M 100M 1G
+            return
+            ;;
+        mount:--vault)
+            _mlxcache_dirs
+            return
+            ;;
         vault:--vault)
             _mlxcache_dirs
             return
@@ -313,6 +321,7 @@ _mlxcache() {
         prune) options+=" --budget --unused --store --apply --now --root" ;;
         freeze) options+=" --apply --keep --now --unused --store --vault --root" ;;
         thaw) options+=" --to --vault" ;;
+        mount) options+=" --unmount --cache --all-users --vault" ;;
         vault) options+=" --vault --apply" ;;
         verify) options+=" --deep --upstream --store --root" ;;
         repair) options+=" --apply --root" ;;
@@ -326,7 +335,7 @@ _mlxcache() {
     fi
 
     case $command in
-        '') _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
+        '') _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw mount vault verify repair doctor demo completions man help ;;
         ls) COMPREPLY=() ;;
         show) _mlxcache_from ls --ids ;;
         undo) _mlxcache_from history --ids ;;
@@ -339,12 +348,13 @@ _mlxcache() {
         unpin) _mlxcache_from ls --ids ;;
         freeze) _mlxcache_from ls --ids ;;
         thaw) COMPREPLY=() ;;
+        mount) _mlxcache_dirs ;;
         vault) COMPREPLY=() ;;
         verify) _mlxcache_from ls --ids ;;
         repair) _mlxcache_from ls --ids ;;
         completions) _mlxcache_words bash zsh fish ;;
-        man) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
-        help) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw vault verify repair doctor demo completions man help ;;
+        man) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw mount vault verify repair doctor demo completions man help ;;
+        help) _mlxcache_words scan ls show dups du status dedup watch undo history recover pull publish unpublish rm restore gc prune pin unpin freeze thaw mount vault verify repair doctor demo completions man help ;;
         *) COMPREPLY=() ;;
     esac
 }

@@ -127,6 +127,7 @@ class JsonOutput(House):
         self.assertEqual((folder / "one.bin").stat().st_mtime_ns, 1_600_000_000_123_456_789)
         self.assertEqual(os.readlink(folder / "sub" / "link"), "../one.bin")
         self.assertEqual(self.ask("thaw", str(folder))["models"][0]["there"], 3)
+        self.ask("mount", "--unmount", str(self.home), expect=4, name="error")
         other = self.home / "other-vault"
         self.assertEqual(len(self.ask("vault", "export", str(other))["copied"]), 1)
         self.assertEqual(self.ask("vault", "import", str(other))["there"], 1)

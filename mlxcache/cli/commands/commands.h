@@ -5,7 +5,7 @@
 namespace mlxcache::cli {
 
 extern const Command kScan, kLs, kShow, kDups, kDu, kDedup, kUndo, kHistory, kRecover, kVerify, kDoctor, kDemo, kCompletions, kMan,
-    kHelp, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kRepair, kFreeze, kThaw, kVault, kWatch, kStatus;
+    kHelp, kPull, kPublish, kUnpublish, kRm, kRestore, kGc, kPrune, kPin, kUnpin, kRepair, kFreeze, kThaw, kMount, kVault, kWatch, kStatus;
 
 // Options that several commands share.
 inline constexpr Option kRootOption{"--root", "DIR", Kind::folder, true, "also look in this folder (may be given several times)"};
