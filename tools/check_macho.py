@@ -10,7 +10,9 @@ MAGIC_64, CPU_ARM64, EXECUTABLE = 0xFEEDFACF, 0x0100000C, 2
 LC_LOAD_DYLIB, LC_CODE_SIGNATURE, LC_BUILD_VERSION = 0xC, 0x1D, 0x32
 PLATFORM_MACOS, OLDEST = 1, (14, 0)
 # A new name here means that people must have something installed which they did not need before.
-LIBRARIES = {"/usr/lib/libSystem.B.dylib", "/usr/lib/libsqlite3.dylib", "/usr/lib/libcurl.4.dylib", "/opt/homebrew/opt/libyaml/lib/libyaml-0.2.dylib"}
+LIBRARIES = {"/usr/lib/libSystem.B.dylib", "/usr/lib/libsqlite3.dylib", "/usr/lib/libcurl.4.dylib", "/opt/homebrew/opt/libyaml/lib/libyaml-0.2.dylib",
+             # mlxhub's tokenisers
+             "/opt/homebrew/opt/pcre2/lib/libpcre2-8.0.dylib", "/opt/homebrew/opt/utf8proc/lib/libutf8proc.3.dylib"}
 
 
 def complaints(data):
