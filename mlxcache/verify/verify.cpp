@@ -197,9 +197,10 @@ class Run {
     if (!file) return unreadable(i, file.error().message);
     auto measured = measure(**file, wanted_algorithms(subjects_[i]), context_.cancel, progress_, bytes_read_);
     if (!measured) return unreadable(i, measured.error().message);
-    memory_.keep(*measured, earlier_[i]);
     if (measured->held_still) checked_[i].digests = measured->digests;
     judge(i, *measured);
+    // Where only an earlier look tells of the damage, that look has to stay what later ones are held against.
+    if (checked_[i].verdict != Verdict::damaged || !subjects_[i].claims.empty()) memory_.keep(*measured, earlier_[i]);
     if (options_.deep && measured->held_still) hold_against_structure(i, **file);
   }
 

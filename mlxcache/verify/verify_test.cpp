@@ -312,6 +312,7 @@ TEST_F(Verify, NoticesRotOfAFileThatNobodyClaimsADigestOf) {
   const Checked file = one({.models = {}, .deep = true});
   EXPECT_EQ(file.verdict, Verdict::damaged);
   EXPECT_EQ(file.claimed, digest_of(Algorithm::sha256, bytes));
+  EXPECT_EQ(one({.models = {}, .deep = true}).verdict, Verdict::damaged) << "the damaged bytes are no baseline";
 }
 
 TEST_F(Verify, NeverCallsAFileDamagedThatChangesMeanwhile) {
