@@ -23,8 +23,8 @@ Status place(os::FileSystem& fs, Work& work) {
   TRY(check_parents(fs, i.target_root, i.target));
   auto placed = how_of(i) == How::adopt ? bring(fs, i.source, i.target) : fs.rename_new(i.staging, i.target);
   if (!placed) {
-    if (placed.error().os_errno == EEXIST) return fail(Code::changed, fmt::format("{} has appeared meanwhile", printable(i.target)));
-    return placed;
+    if (placed.error().os_errno != EEXIST) return placed;
+    return fail(mlxbase::Error{Code::changed, fmt::format("{} has appeared meanwhile", printable(i.target)), EEXIST});
   }
   if (TRY(fs.stat(i.target)).id != work.staged->new_id) return fail(Code::changed, fmt::format("{} was replaced meanwhile", printable(i.target)));
   return {};

@@ -134,7 +134,7 @@ Status Carrier::carry_all() {
     if (w.failed) continue;
     auto carried = lock(w);
     if (carried) carried = carry(fs_, w);
-    if (!carried && (carried.error().code == Code::changed || carried.error().code == Code::busy)) others_at_ = w.intent.target_root;
+    if (!carried && (carried.error().os_errno == EEXIST || carried.error().code == Code::busy)) others_at_ = w.intent.target_root;
     TRY(one(w, carried));
     to_sync_.add_parent_of(w.intent.target);
   }

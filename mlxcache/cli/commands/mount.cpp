@@ -76,8 +76,7 @@ constexpr Option kOptions[] = {
     kVaultOption,
 };
 constexpr Example kExamples[] = {
-    {"mlxcache mount ~/frozen", "every frozen model as files, until Ctrl-C"},
-    {"llama-cli -m ~/frozen/folders/home/me/models/old.gguf", "a tool reads one in place"},
+    {"mlxcache mount ~/frozen", "every frozen model as files, until Ctrl-C; llama-cli -m ~/frozen/folders/home/me/models/old.gguf then reads one in place"},
     {"mlxcache mount --unmount ~/frozen", "take it away from another terminal"},
 };
 constexpr ExitNote kExits[] = {
