@@ -94,9 +94,11 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     std::vector<Place> keep;
   };
   std::vector<Share> shares;
+  std::vector<bool> damaged_pack;
   {
     const std::lock_guard guard(mutex_);
     shares.resize(packs_.size());
+    for (const auto& pack : packs_) damaged_pack.push_back(pack->damaged);
     for (const auto& [digest, place] : places_) {
       Share& share = shares[place.pack];
       if (needed.contains(digest)) {
@@ -112,6 +114,8 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
   std::vector<std::uint32_t> old;
   for (std::uint32_t p = 0; p < shares.size(); ++p) {
     Share& share = shares[p];
+    // What cannot be read of it now can perhaps be mended.
+    if (damaged_pack[p]) continue;
     if (share.dead_objects == 0 && !share.keep.empty()) continue;
     out.objects += share.dead_objects;
     out.payload_bytes += share.dead;

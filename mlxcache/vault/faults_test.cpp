@@ -163,6 +163,38 @@ TEST(Collect, LeavesTheBaseOfWhatStays) {
   EXPECT_EQ(vault->collect(false, mlxbase::no_progress(), nullptr)->objects, 0U);
 }
 
+TEST(Collect, LeavesADamagedPackForWhoeverCanMendIt) {
+  Bench b;
+  b.write("/model/a.bin", b.noise(50'000, 3));
+  b.write("/other/b.bin", b.noise(50'000, 4));
+  {
+    auto vault = b.writer();
+    for (const char* folder : {"/model", "/other"}) {
+      const auto frozen = freeze(*vault, b.subject(folder), b.means());
+      ASSERT_TRUE(frozen);
+      const auto id = vault->add_model(frozen->model);
+      ASSERT_TRUE(id);
+      if (folder == std::string("/other")) ASSERT_TRUE(vault->remove_model(*id));
+    }
+  }
+  // Neither index nor records can be read any more, but all that is between them.
+  const auto listed = b.fs.list(b.dir + "/packs").value();
+  for (const auto& e : listed) {
+    const std::string pack = b.dir + "/packs/" + e.name;
+    const auto size = b.fs.stat(pack)->size;
+    auto file = *b.fs.open_write(pack);
+    const std::vector<std::byte> zeros(16);
+    ASSERT_TRUE(file->pwrite(kPackHeaderBytes, zeros));
+    ASSERT_TRUE(file->truncate(size - kPackTrailerBytes));
+  }
+  auto vault = b.writer();
+  ASSERT_FALSE(vault->damaged().empty());
+  const auto done = vault->collect(true, mlxbase::no_progress(), nullptr);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->packs_rewritten, 0U);
+  EXPECT_EQ(b.fs.list(b.dir + "/packs")->size(), listed.size());
+}
+
 TEST(Collect, RemovesNothingWhileAModelCannotBeRead) {
   Bench b;
   b.write("/model/a.bin", b.noise(50'000, 3));

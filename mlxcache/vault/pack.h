@@ -12,6 +12,7 @@ struct Vault::Pack {
   std::uint64_t salt = 0;
   std::uint64_t size = 0;                        // while it is open
   std::shared_ptr<mlxbase::os::File> file;       // null: not open
+  bool damaged = false;                          // it may hold more than could be read
 };
 
 struct Vault::Writer {

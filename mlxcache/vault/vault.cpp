@@ -99,6 +99,7 @@ Status Vault::load_pack(const std::string& name) {
   auto pack = std::make_unique<Pack>();
   pack->path = name;
   pack->salt = contents.salt;
+  pack->damaged = !contents.damage.empty();
   for (const Damage& d : contents.damage) damaged_.push_back({name, fmt::format("bytes {} to {}: {}", d.begin, d.end, d.what)});
   packs_.push_back(std::move(pack));
   const auto number = static_cast<std::uint32_t>(packs_.size() - 1);
