@@ -147,12 +147,13 @@ class Serve(unittest.TestCase):
     def test_garbage_is_answered_and_the_server_lives(self):
         for garbage in (b"\x00\xff\x16\x03 nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"x" * 100000, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n[[[[["):
             with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
-                connection.sendall(garbage)
-                connection.shutdown(socket.SHUT_WR)
+                answer = b""
                 try:
+                    connection.sendall(garbage)
+                    connection.shutdown(socket.SHUT_WR)
                     answer = connection.recv(4096)
-                except ConnectionResetError:
-                    answer = b""
+                except OSError:  # the server may have hung up before all was said
+                    pass
                 self.assertTrue(not answer or answer.startswith(b"HTTP/1.1 4"), answer)
         self.assertEqual(self.server.ask("GET", "/health")[0], 200)
 
