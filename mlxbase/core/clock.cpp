@@ -16,8 +16,9 @@ class SystemClock final : public Clock {
 }  // namespace
 
 Clock& system_clock() {
-  static SystemClock clock;
-  return clock;
+  // Never destroyed: a thread that a hanging call holds up may still ask for the time while the program ends.
+  static auto* const clock = new SystemClock;
+  return *clock;
 }
 
 }  // namespace mlxbase
