@@ -132,11 +132,11 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     std::sort(share.keep.begin(), share.keep.end(), [](const Place& a, const Place& b) { return a.entry.offset < b.entry.offset; });
     for (const Place& place : share.keep) {
       if (cancel != nullptr && cancel->requested()) return fail(Code::cancelled, "stopped; the vault is as it was");
-      Record record;
-      auto payload = payload_of(place, record);
+      Head head;
+      auto payload = payload_of(place, head);
       // What is damaged stays where it is: its model names it, and perhaps somebody can mend it.
       if (!payload) return fail(payload.error());
-      const Choice choice{std::move(record.head), std::move(*payload)};
+      const Choice choice{std::move(head), std::move(*payload)};
       {
         const std::lock_guard guard(mutex_);
         places_.erase(choice.head.digest);
@@ -164,9 +164,9 @@ Result<bool> Vault::take_over(Vault& from, const Digest& digest) {
   const auto place = from.place_of(digest);
   if (!place) return fail(Code::not_found, fmt::format("the other vault does not hold {}", digest.hex().substr(0, 16)));
   for (const Digest& base : place->entry.head.bases) TRY(take_over(from, base));
-  Record record;
-  auto payload = TRY(from.payload_of(*place, record));
-  TRY(append({std::move(record.head), std::move(payload)}));
+  Head head;
+  auto payload = TRY(from.payload_of(*place, head));
+  TRY(append({std::move(head), std::move(payload)}));
   return true;
 }
 

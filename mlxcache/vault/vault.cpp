@@ -165,49 +165,27 @@ Result<std::shared_ptr<os::File>> Vault::file_of(std::uint32_t number) {
   return pack.file;
 }
 
-Result<std::vector<std::byte>> Vault::payload_of(const Place& place, Record& record) {
-  const auto file = TRY(file_of(place.pack));
-  std::uint64_t salt = 0;
-  std::uint64_t size = 0;
-  std::string name;
-  {
-    const std::lock_guard guard(mutex_);
-    salt = packs_[place.pack]->salt;
-    size = packs_[place.pack]->size;
-    name = packs_[place.pack]->path;
-  }
-  const auto in_pack = [&](mlxbase::Error error) {
-    error.message = fmt::format("{}: {}", printable(path::file_name(name)), error.message);
-    return fail(std::move(error));
-  };
-  auto read = read_record(source_of(*file, size), place.entry.offset, salt);
-  if (!read) return in_pack(read.error());
-  record = std::move(*read);
-  if (record.head != place.entry.head) return in_pack({Code::corrupt, fmt::format("the record at byte {} is not the one in the index", place.entry.offset)});
-  std::vector<std::byte> payload(static_cast<std::size_t>(record.head.payload));
-  std::size_t have = 0;
-  while (have < payload.size()) {
-    const std::size_t got = TRY(file->pread(record.payload_offset + have, std::span(payload).subspan(have)));
-    if (got == 0) return in_pack({Code::corrupt, fmt::format("it ends within the record at byte {}", place.entry.offset)});
-    have += got;
-  }
-  if (auto good = check_blocks(record, 0, payload, salt); !good) return in_pack(good.error());
+Result<std::vector<std::byte>> Vault::payload_of(const Place& place, Head& head) {
+  Stored stored = TRY(stored_at(place));
+  std::vector<std::byte> payload(static_cast<std::size_t>(stored.head.payload));
+  (void)TRY(stored.payload.read(0, payload));  // all of it, since all is asked for
+  head = std::move(stored.head);
   return payload;
 }
 
 Result<std::vector<std::byte>> Vault::read_at(const Digest& digest, int depth) {
   const auto place = place_of(digest);
   if (!place) return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
-  Record record;
-  auto payload = payload_of(*place, record);
+  Head head;
+  auto payload = payload_of(*place, head);
   if (!payload && payload.error().code == Code::not_found && !lock_) {
     TRY(reload());
     const auto moved = place_of(digest);
     if (!moved) return fail(payload.error());
-    payload = payload_of(*moved, record);
+    payload = payload_of(*moved, head);
   }
   if (!payload) return fail(payload.error());
-  auto bytes = decode(record.head, std::move(*payload), depth);
+  auto bytes = decode(head, std::move(*payload), depth);
   if (!bytes && bytes.error().code == Code::corrupt) {
     return fail(Code::corrupt, fmt::format("object {}: {}", digest.hex().substr(0, 16), bytes.error().message));
   }
@@ -238,7 +216,7 @@ Result<Vault::Stored> Vault::stored_at(const Place& place) {
   out.head = read->head;
   const auto record = std::make_shared<const Record>(std::move(*read));
   out.payload.size = record->head.payload;
-  out.payload.read = [file, record, salt, in_pack](std::uint64_t offset, std::span<std::byte> to) -> Result<std::size_t> {
+  out.payload.read = [file, record, salt, in_pack, at = place.entry.offset](std::uint64_t offset, std::span<std::byte> to) -> Result<std::size_t> {
     const std::uint64_t length = record->head.payload;
     if (offset >= length || to.empty()) return std::size_t{0};
     const std::uint64_t end = offset + std::min<std::uint64_t>(to.size(), length - offset);
@@ -254,7 +232,7 @@ Result<Vault::Stored> Vault::stored_at(const Place& place) {
     }
     for (std::size_t have = 0; have < blocks.size();) {
       const std::size_t got = TRY(file->pread(record->payload_offset + begin + have, blocks.subspan(have)));
-      if (got == 0) return in_pack({Code::corrupt, "it ends within a record"});
+      if (got == 0) return in_pack({Code::corrupt, fmt::format("it ends within the record at byte {}", at)});
       have += got;
     }
     if (auto good = check_blocks(*record, first, blocks, salt); !good) return in_pack(good.error());

@@ -148,7 +148,7 @@ class Vault {
   std::optional<Place> place_of(const Digest& digest) const;
   void index(const Place& place);
   mlxbase::Result<Stored> stored_at(const Place& place);
-  mlxbase::Result<std::vector<std::byte>> payload_of(const Place& place, Record& record);
+  mlxbase::Result<std::vector<std::byte>> payload_of(const Place& place, Head& head);
   mlxbase::Result<std::vector<std::byte>> decode(const Head& head, std::vector<std::byte> payload, int depth);
   mlxbase::Result<std::vector<std::byte>> read_at(const Digest& digest, int depth);
   /// The known object that is most like these bytes, if one is; with its place.
