@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "mlxbase/format/hasher_native.h"
+#include "mlxbase/format/sha256_pair.h"
 
 namespace mlxbase {
 namespace {
@@ -44,6 +45,8 @@ bool can_chain() {
   return can;
 }
 
+bool can_pair() { return native::has_sha256_pair() && can_chain(); }
+
 Sha256Chain::Sha256Chain() : hash_(native::make_chain_hash()) {}
 Sha256Chain::Sha256Chain(Sha256Chain&&) noexcept = default;
 Sha256Chain& Sha256Chain::operator=(Sha256Chain&&) noexcept = default;
@@ -57,15 +60,43 @@ Sha256Chain Sha256Chain::clone() const {
   return out;
 }
 
+std::uint64_t Sha256Chain::begin_or_go_on() {
+  // The link is taken when the next piece begins: one that ends the file has none.
+  if (size_ > 0 && size_ % kChainPieceBytes == 0 && can_chain()) links_.push_back(hash_->words());
+  return kChainPieceBytes - size_ % kChainPieceBytes;
+}
+
 void Sha256Chain::update(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    // The link is taken when the next piece begins: one that ends the file has none.
-    if (size_ > 0 && size_ % kChainPieceBytes == 0 && can_chain()) links_.push_back(hash_->words());
-    const auto part = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), kChainPieceBytes - size_ % kChainPieceBytes)));
+    const auto part = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), begin_or_go_on())));
     hash_->update(part);
     size_ += part.size();
     bytes = bytes.subspan(part.size());
   }
+}
+
+void Sha256Chain::update_pair(Sha256Chain& a, std::span<const std::byte> a_bytes, Sha256Chain& b, std::span<const std::byte> b_bytes) {
+  while (can_pair() && a.size_ % kBlock == 0 && b.size_ % kBlock == 0 && std::min(a_bytes.size(), b_bytes.size()) >= kBlock) {
+    const std::uint64_t left = std::min(a.begin_or_go_on(), b.begin_or_go_on());
+    const auto step = static_cast<std::size_t>(std::min<std::uint64_t>({a_bytes.size(), b_bytes.size(), left}) / kBlock * kBlock);
+    const auto lane_of = [](const Sha256Chain& chain, std::span<const std::byte> bytes) {
+      native::Sha256Lane lane{{}, bytes.data()};
+      native::words_of_bytes(chain.hash_->words(), lane.words);
+      return lane;
+    };
+    const auto go_on = [step](Sha256Chain& chain, std::span<const std::byte>& bytes, const native::Sha256Lane& lane) {
+      chain.size_ += step;
+      chain.hash_->resume(native::bytes_of_words(lane.words), chain.size_);
+      bytes = bytes.subspan(step);
+    };
+    auto one = lane_of(a, a_bytes);
+    auto two = lane_of(b, b_bytes);
+    native::sha256_pair(one, two, step / kBlock);
+    go_on(a, a_bytes, one);
+    go_on(b, b_bytes, two);
+  }
+  a.update(a_bytes);
+  b.update(b_bytes);
 }
 
 Digest Sha256Chain::finish() { return digest_of(*hash_); }

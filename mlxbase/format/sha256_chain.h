@@ -31,6 +31,8 @@ class Sha256Chain {
   Sha256Chain& operator=(Sha256Chain&&) noexcept;
   ~Sha256Chain();
   void update(std::span<const std::byte> bytes);
+  /// The same as a.update(a_bytes) and b.update(b_bytes), nearly twice as fast where the processor has instructions for SHA-256.
+  static void update_pair(Sha256Chain& a, std::span<const std::byte> a_bytes, Sha256Chain& b, std::span<const std::byte> b_bytes);
   Sha256Chain clone() const;
   /// Of all bytes; ends it.
   Digest finish();
@@ -38,6 +40,8 @@ class Sha256Chain {
   const std::vector<ChainLink>& links() const { return links_; }
 
  private:
+  /// What is left of the piece that the next byte belongs to; the link between it and the one before is taken now.
+  std::uint64_t begin_or_go_on();
   std::unique_ptr<native::ChainHash> hash_;
   std::vector<ChainLink> links_;
   std::uint64_t size_ = 0;
@@ -72,5 +76,8 @@ class PieceCheck {
 
 /// Whether the platform's library lets its state be seen and set, tried once on known bytes. Else no chain is ever made or used.
 bool can_chain();
+
+/// Whether two are hashed faster in step than one after the other.
+bool can_pair();
 
 }  // namespace mlxbase

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "mlxbase/format/hasher.h"
@@ -52,6 +53,41 @@ TEST(Sha256Chain, GivesTheDigestOfAnyHasherHoweverTheBytesArrive) {
     EXPECT_EQ(chain.sha256, sha256_of(bytes)) << step;
     EXPECT_EQ(chain.links.size(), 2U) << step;
     EXPECT_EQ(chain.links, chain_of(bytes, 65'537).links) << step;
+  }
+}
+
+/// Both hashed in step, `a` in steps of another size than `b`.
+std::pair<Chain, Chain> pair_of(std::span<const std::byte> a, std::size_t a_step, std::span<const std::byte> b, std::size_t b_step) {
+  Sha256Chain one;
+  Sha256Chain two;
+  for (auto left = a, right = b; !left.empty() || !right.empty();) {
+    const auto l = left.first(std::min(a_step, left.size()));
+    const auto r = right.first(std::min(b_step, right.size()));
+    Sha256Chain::update_pair(one, l, two, r);
+    left = left.subspan(l.size());
+    right = right.subspan(r.size());
+  }
+  Chain first{.sha256 = one.finish(), .size = a.size(), .links = one.links()};
+  Chain second{.sha256 = two.finish(), .size = b.size(), .links = two.links()};
+  return {first, second};
+}
+
+TEST(Sha256Chain, TwoInStepAreWhatTheyAreAlone) {
+  if (!can_pair()) GTEST_SKIP() << "this processor has no instructions for SHA-256: two in step are two in a row";
+  const auto bytes = noise(3 * kPiece + 777);
+  const auto other = std::span(bytes).subspan(kPiece / 2 + 3);
+  for (const std::size_t step : {std::size_t{1} << 20U, std::size_t{64}, std::size_t{999'983}, kPiece + 64}) {
+    const auto small = std::span(bytes).first(step == 64 ? 10'000 : bytes.size());
+    const auto [a, b] = pair_of(small, step, other, step == 64 ? 999'983 : step);
+    EXPECT_EQ(a.sha256, sha256_of(small)) << step;
+    EXPECT_EQ(b.sha256, sha256_of(other)) << step;
+    EXPECT_EQ(a.links, chain_of(small, 1U << 20U).links) << step;
+    EXPECT_EQ(b.links, chain_of(other, 1U << 20U).links) << step;
+  }
+  for (std::size_t size = 0; size < 300; ++size) {
+    const auto [a, b] = pair_of(std::span(bytes).first(size), 1000, std::span(bytes).subspan(size, 200), 1000);
+    EXPECT_EQ(a.sha256, sha256_of(std::span(bytes).first(size))) << size;
+    EXPECT_EQ(b.sha256, sha256_of(std::span(bytes).subspan(size, 200))) << size;
   }
 }
 

@@ -4,9 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "mlxbase/core/parallel.h"
 #include "mlxcache/verify/damage.h"
@@ -81,9 +86,7 @@ class Run {
     // Large files first: the last one then keeps one core busy for the shortest time.
     std::stable_sort(work.begin(), work.end(), [&](std::size_t a, std::size_t b) { return inode(a).stat.size > inode(b).stat.size; });
     progress_.stage("verify", bytes, true);
-    mlxbase::parallel_for(work.size(), mlxbase::worker_count(), [&](std::size_t k) {
-      if (!cancelled()) read(work[k]);
-    });
+    read_all(work);
     memory_.flush();
     if (cancelled()) return stopped();
     for (std::size_t i = 0; i < subjects_.size(); ++i) {
@@ -189,19 +192,64 @@ class Run {
     checked_[i].reason = std::move(reason);
   }
 
-  void read(std::size_t i) {
-    const FileStat& seen = inode(i).stat;
-    if (seen.dataless) return unreadable(i, "its bytes are in the cloud; reading would download them");
+  /// A subject that a thread is reading.
+  struct Open {
+    std::size_t subject;
+    std::unique_ptr<File> file;
+    Measuring measuring;
+  };
+
+  /// Each thread has two files under its hands if there are enough for all: hashing two in step takes little longer than one.
+  void read_all(const std::vector<std::size_t>& work) {
+    const unsigned threads = mlxbase::worker_count();
+    const std::size_t hands = mlxbase::can_pair() && work.size() >= 2 * std::size_t{threads} ? 2 : 1;
+    std::atomic<std::size_t> next{0};
+    mlxbase::parallel_for(threads, threads, [&](std::size_t) {
+      std::vector<Open> held;
+      for (;;) {
+        while (held.size() < hands) {
+          const std::size_t k = next.fetch_add(1);
+          if (k >= work.size()) break;
+          if (auto open = begin(work[k])) held.push_back(std::move(*open));
+        }
+        if (held.empty() || cancelled()) return;
+        Measuring::go_on(held.front().measuring, held.size() == 2 ? &held.back().measuring : nullptr);
+        std::erase_if(held, [&](Open& open) {
+          if (!open.measuring.ended()) return false;
+          finish(open);
+          return true;
+        });
+      }
+    });
+  }
+
+  /// Empty if it cannot be read, which is then its verdict, or has no bytes.
+  std::optional<Open> begin(std::size_t i) {
+    const auto refuse = [&](std::string reason) {
+      unreadable(i, std::move(reason));
+      return std::nullopt;
+    };
+    if (inode(i).stat.dataless) return refuse("its bytes are in the cloud; reading would download them");
     progress_.item(checked_[i].path);
     auto file = open(inode(i), checked_[i].path);
-    if (!file) return unreadable(i, file.error().message);
-    auto measured = measure(**file, wanted_algorithms(subjects_[i]), context_.cancel, progress_, bytes_read_);
+    if (!file) return refuse(file.error().message);
+    auto measuring = Measuring::begin(**file, wanted_algorithms(subjects_[i]), progress_, bytes_read_);
+    if (!measuring) return refuse(measuring.error().message);
+    Open out{i, std::move(*file), std::move(*measuring)};
+    if (!out.measuring.ended()) return out;
+    finish(out);
+    return std::nullopt;
+  }
+
+  void finish(Open& open) {
+    const std::size_t i = open.subject;
+    auto measured = open.measuring.finish();
     if (!measured) return unreadable(i, measured.error().message);
     if (measured->held_still) checked_[i].digests = measured->digests;
     judge(i, *measured);
     // Where only an earlier look tells of the damage, that look has to stay what later ones are held against.
     if (checked_[i].verdict != Verdict::damaged || !subjects_[i].claims.empty()) memory_.keep(*measured, earlier_[i]);
-    if (options_.deep && measured->held_still) hold_against_structure(i, **file);
+    if (options_.deep && measured->held_still) hold_against_structure(i, *open.file);
   }
 
   void judge(std::size_t i, const Measurement& measured) {

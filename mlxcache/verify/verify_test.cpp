@@ -254,7 +254,7 @@ TEST_F(Verify, GoesOnWhereAnEarlierRunWasStopped) {
   add("large", large, digest_of(Algorithm::sha256, large));
   add("small", small, digest_of(Algorithm::sha256, small));
   disk_.before_read = [&](std::uint64_t at) {
-    if (at == 69U << 20U) cancel_.request();  // in the last block of the large one: it is finished, the run is not
+    if (at == 139U << 19U) cancel_.request();  // in the last block of the large one: it is finished, the run is not
   };
   const auto stopped = run();
   ASSERT_FALSE(stopped);
