@@ -147,7 +147,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   Value token_value(schedule::Token token, float logprob) const {
     Value out = object(), bytes = list();
     const std::string text = loaded_->tokenizer->decode({&token, 1}, false);
-    for (const char c : text) bytes.push(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+    for (const char c : loaded_->tokenizer->bytes_of(token)) bytes.push(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
     out.set("token", text).set("logprob", static_cast<double>(logprob)).set("bytes", std::move(bytes));
     return out;
   }

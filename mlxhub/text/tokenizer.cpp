@@ -185,6 +185,16 @@ std::string Tokenizer::Built::decode(std::span<const TokenId> ids, bool skip_spe
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const { return built_->decode(ids, skip_special); }
+std::string Tokenizer::bytes_of(TokenId id) const {
+  const Built& built = *built_;
+  if (built.parts.byte_decoder) return id < built.token_bytes.size() ? built.token_bytes[id] : std::string();
+  if (!built.parts.tokens.has(id)) return {};
+  if (built.is_byte(id)) return std::string(1, static_cast<char>(byte_of_token(built.parts.tokens[id])));
+  // Decoders treat the first token differently, so the second of two is looked at.
+  const TokenId twice[] = {id, id};
+  const std::string first = built.decode(std::span(twice).first(1), false), both = built.decode(twice, false);
+  return both.starts_with(first) ? both.substr(first.size()) : first;
+}
 std::size_t Tokenizer::size() const { return built_->parts.tokens.size(); }
 std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
   const TokenId id = built_->parts.ids.find(token);

@@ -31,6 +31,9 @@ class Tokenizer {
   /// Ids that the vocabulary does not have are left out. `skip_special` leaves special tokens out.
   std::string decode(std::span<const TokenId> ids, bool skip_special = true) const;
 
+  /// What the token stands for within a text: raw bytes, which may be a part of a character. Empty if the vocabulary does not have it.
+  std::string bytes_of(TokenId id) const;
+
   std::size_t size() const;                                    // one more than the greatest id
   std::optional<TokenId> id_of(std::string_view token) const;  // as it is written in the vocabulary
   std::string_view token(TokenId id) const;

