@@ -75,6 +75,8 @@ class Server {
 };
 
 std::string_view reason_of(int status);
+/// "a%2Fb" is "a/b"; what is no escape stays.
+std::string percent_decoded(std::string_view text);
 /// Whether Host (with or without a port) names this machine or one of `allowed`.
 bool host_allowed(std::string_view host, const std::vector<std::string>& allowed);
 bool origin_allowed(std::string_view origin, const std::vector<std::string>& allowed);

@@ -7,13 +7,23 @@ namespace mlxhub::schedule {
 
 Sampler::Sampler(Sampling sampling, std::span<const Token> prompt, std::uint64_t chance) : sampling_(std::move(sampling)), random_(sampling_.seed.value_or(chance)) {
   if (sampling_.repetition_penalty != 1) {
-    for (const Token token : prompt) seen_[token] = true;
+    if (sampling_.repetition_last != 0 && prompt.size() > sampling_.repetition_last) prompt = prompt.last(sampling_.repetition_last);
+    for (const Token token : prompt) see(token);
   }
+}
+
+void Sampler::see(Token token) {
+  ++seen_[token];
+  if (sampling_.repetition_last == 0) return;
+  last_.push_back(token);
+  if (last_.size() <= sampling_.repetition_last) return;
+  if (const auto gone = seen_.find(last_.front()); --gone->second == 0) seen_.erase(gone);
+  last_.pop_front();
 }
 
 Chosen Sampler::choose(std::span<float> logits) {
   if (sampling_.repetition_penalty != 1) {
-    for (const auto& [token, yes] : seen_) {
+    for (const auto& [token, times] : seen_) {
       float& l = logits[token];
       l = l > 0 ? l / sampling_.repetition_penalty : l * sampling_.repetition_penalty;
     }
@@ -39,7 +49,7 @@ Chosen Sampler::choose(std::span<float> logits) {
     for (std::size_t i = 0; i < n; ++i) chosen.alternatives.emplace_back(room_[i].second, room_[i].first - norm);
   }
   if (sampling_.presence_penalty != 0 || sampling_.frequency_penalty != 0) ++answered_[chosen.token];
-  if (sampling_.repetition_penalty != 1) seen_[chosen.token] = true;
+  if (sampling_.repetition_penalty != 1) see(chosen.token);
   return chosen;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // From one row of logits to a token.
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <random>
 #include <span>
@@ -20,6 +21,7 @@ struct Sampling {
   std::uint32_t top_k = 0;  // 0: all
   float presence_penalty = 0, frequency_penalty = 0;  // of tokens of the answer, as OpenAI defines them
   float repetition_penalty = 1;                       // of tokens of prompt and answer, as transformers defines it
+  std::size_t repetition_last = 0;                    // of how many of the last tokens; 0: of all
   std::optional<std::uint64_t> seed;
   std::vector<std::pair<Token, float>> bias;
   std::optional<std::uint32_t> logprobs;  // how many alternatives to tell; 0: only that of the token
@@ -40,11 +42,13 @@ class Sampler {
 
  private:
   Token draw(std::span<const float> logits);
+  void see(Token token);
 
   Sampling sampling_;
   std::mt19937_64 random_;
   std::unordered_map<Token, std::uint32_t> answered_;  // how often
-  std::unordered_map<Token, bool> seen_;
+  std::unordered_map<Token, std::uint32_t> seen_;  // how often, of those that the repetition penalty sees
+  std::deque<Token> last_;                         // the same in order, if there is a limit
   std::vector<std::pair<float, Token>> room_;
 };
 

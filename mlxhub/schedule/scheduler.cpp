@@ -263,7 +263,7 @@ void Scheduler::advance(Job& job, std::unique_lock<std::mutex>& lock) {
     if (job.request.sampling.logprobs) job.untold.push_back(std::move(chosen));
     auto step = job.stops.push(job.detokenizer.push(token));
     event.text = std::move(step.text);
-    if (step.stop) event.finish = Finish::stop;
+    if (step.stop) event.finish = Finish::stop, event.stop = step.stop;
   }
   if (event.finish == Finish::none && job.answered() >= job.request.most_tokens) event.finish = Finish::length;
   if (event.finish == Finish::length || ended) {
@@ -271,6 +271,7 @@ void Scheduler::advance(Job& job, std::unique_lock<std::mutex>& lock) {
     event.text += rest.text;
     if (rest.stop) {
       event.finish = Finish::stop;
+      event.stop = rest.stop;
     } else {
       event.text += job.stops.finish();
     }

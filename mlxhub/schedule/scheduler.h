@@ -33,6 +33,7 @@ struct Event {
   std::string text;             // whole characters; may be empty
   std::vector<Chosen> tokens;   // since the last event, if log probabilities were asked for
   Finish finish = Finish::none;
+  std::optional<std::size_t> stop;  // which of the request's stop strings ended it
   mlxbase::Error error;         // if it failed
   std::size_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0;  // so far
 };

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/path.h"
@@ -35,6 +39,8 @@ std::optional<Found> openable(os::FileSystem& fs, const mlxcache::Listing& listi
     found.bytes += stat->size;
     if (stat->size <= largest) continue;
     largest = stat->size;
+    found.modified_ns = stat->mtime_ns;
+    found.digest = entry.claim && entry.claim->algorithm() == mlxbase::Algorithm::sha256 ? entry.claim->hex() : std::string();
     found.path = gguf ? entry.path : std::string(mlxbase::path::parent(entry.path));
   }
   if (found.path.empty()) return std::nullopt;
@@ -85,22 +91,51 @@ Result<Found> find_model(os::FileSystem& fs, const os::Environment& environment,
   return *match;
 }
 
-Result<std::shared_ptr<Loaded>> Library::get(const std::string& name) {
+Library::Library(os::FileSystem& fs, const os::Environment& environment, const LibraryOptions& options)
+    : fs_(fs), environment_(environment), options_(options), sweeper_([this] { sweep(); }) {}
+
+Library::~Library() {
+  stop();
+  sweeper_.join();
+}
+
+std::shared_ptr<Loaded> Library::known(const std::string& name) const {
+  for (const Entry& entry : entries_) {
+    if (!entry.names.contains(name)) continue;
+    entry.loaded->used_ns = mlxbase::system_clock().steady_ns();
+    return entry.loaded;
+  }
+  return nullptr;
+}
+
+Result<std::shared_ptr<Loaded>> Library::get(const std::string& name, bool pinned) {
   {
     const std::scoped_lock lock(mutex_);
-    if (const auto at = by_name_.find(name); at != by_name_.end()) return at->second;
+    if (auto loaded = known(name)) return loaded;
   }
   const std::scoped_lock one_at_a_time(loading_);
   {
     const std::scoped_lock lock(mutex_);
-    if (const auto at = by_name_.find(name); at != by_name_.end()) return at->second;
+    if (auto loaded = known(name)) return loaded;
     if (stopped_) return fail(Code::cancelled, "the server is ending");
   }
-  const Found found = TRY(find_model(fs_, environment_, name));
   auto loaded = std::make_shared<Loaded>();
-  loaded->id = found.store == "path" ? found.id : name;
+  loaded->found = TRY(find_model(fs_, environment_, name));
+  {
+    // The same file under another name.
+    const std::scoped_lock lock(mutex_);
+    for (Entry& entry : entries_) {
+      if (entry.loaded->found.path != loaded->found.path) continue;
+      entry.names.insert(name);
+      return known(name);
+    }
+  }
+  loaded->id = loaded->found.id;
   loaded->created = mlxbase::system_clock().wall_ns() / 1'000'000'000;
-  loaded->model = TRY(model::open(fs_, found.path));
+  loaded->pinned = pinned;
+  loaded->keep_ns = options_.keep_seconds < 0 ? -1 : options_.keep_seconds * 1'000'000'000;
+  loaded->model = TRY(model::open(fs_, loaded->found.path));
+  if (loaded->found.bytes == 0) loaded->found.bytes = loaded->model->weight_bytes;
   loaded->tokenizer = &loaded->model->tokenizer;
   loaded->bos = loaded->model->bos;
   loaded->eos = loaded->model->eos;
@@ -116,33 +151,86 @@ Result<std::shared_ptr<Loaded>> Library::get(const std::string& name) {
   loaded->scheduler = std::make_unique<schedule::Scheduler>(cpu::make_executor(*loaded->model, {.threads = options_.threads}), *loaded->tokenizer, options_.schedule);
   const std::scoped_lock lock(mutex_);
   if (stopped_) return fail(Code::cancelled, "the server is ending");
-  by_name_[name] = loaded;
-  by_name_[loaded->id] = loaded;
+  entries_.push_back({.loaded = loaded, .names = {name, loaded->id}});
+  loaded->used_ns = mlxbase::system_clock().steady_ns();
+  stopping_.notify_all();  // the sweeper may have had nothing to look after
   return loaded;
+}
+
+std::shared_ptr<Loaded> Library::if_loaded(const std::string& name) const {
+  const std::scoped_lock lock(mutex_);
+  return known(name);
 }
 
 void Library::put(std::shared_ptr<Loaded> loaded) {
   const std::scoped_lock lock(mutex_);
-  by_name_[loaded->id] = std::move(loaded);
+  std::set<std::string> names{loaded->id};
+  entries_.push_back({.loaded = std::move(loaded), .names = std::move(names)});
 }
 
 std::vector<std::shared_ptr<Loaded>> Library::loaded() const {
   const std::scoped_lock lock(mutex_);
   std::vector<std::shared_ptr<Loaded>> out;
-  for (const auto& [name, loaded] : by_name_) {
-    if (std::find(out.begin(), out.end(), loaded) == out.end()) out.push_back(loaded);
-  }
+  for (const Entry& entry : entries_) out.push_back(entry.loaded);
   return out;
 }
 
+bool Library::let_go(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.names.contains(name); });
+  if (at == entries_.end()) return false;
+  leaving_.push_back(std::move(at->loaded));
+  entries_.erase(at);
+  stopping_.notify_all();
+  return true;
+}
+
+void Library::sweep() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    const std::int64_t now = mlxbase::system_clock().steady_ns();
+    for (auto at = entries_.begin(); at != entries_.end();) {
+      Loaded& loaded = *at->loaded;
+      const std::int64_t keep = loaded.keep_ns;
+      if (at->loaded.use_count() > 1) loaded.used_ns = now;  // who gets a model does so under the lock, so nobody can come in between
+      if (at->loaded.use_count() == 1 && !loaded.pinned && keep >= 0 && now - loaded.used_ns >= keep) {
+        leaving_.push_back(std::move(at->loaded));
+        at = entries_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+    std::vector<std::shared_ptr<Loaded>> ending;
+    for (auto& loaded : leaving_) {
+      if (loaded.use_count() == 1) ending.push_back(std::move(loaded));
+    }
+    std::erase(leaving_, nullptr);
+    if (!ending.empty()) {
+      lock.unlock();
+      ending.clear();
+      lock.lock();
+    }
+    if (stopped_) return;
+    if (entries_.empty() && leaving_.empty()) {
+      stopping_.wait(lock);
+    } else {
+      stopping_.wait_for(lock, std::chrono::milliseconds(leaving_.empty() ? 1000 : 100));
+    }
+  }
+}
+
 void Library::stop() {
-  std::map<std::string, std::shared_ptr<Loaded>> all;
+  std::vector<std::shared_ptr<Loaded>> all;
   {
     const std::scoped_lock lock(mutex_);
     stopped_ = true;
-    all.swap(by_name_);
+    for (Entry& entry : entries_) all.push_back(std::move(entry.loaded));
+    for (auto& loaded : leaving_) all.push_back(std::move(loaded));
+    entries_.clear();
+    leaving_.clear();
   }
-  for (auto& [name, loaded] : all) loaded->scheduler->end();
+  stopping_.notify_all();
+  for (auto& loaded : all) loaded->scheduler->end();
 }
 
 }  // namespace mlxhub::serve

@@ -22,14 +22,14 @@ namespace serve = mlxhub::serve;
 
 constexpr int kUsage = 2, kFailed = 4;
 
-constexpr std::string_view kHelp = R"(mlxhub serves the models of this machine, whatever tool they belong to, over OpenAI's API. It reads them where they lie.
+constexpr std::string_view kHelp = R"(mlxhub serves the models of this machine, whatever tool they belong to, over the APIs of OpenAI, Anthropic and Ollama. It reads them where they lie.
 
 Usage:
   mlxhub serve [options]   answer until SIGINT or SIGTERM, which let the requests in flight end
   mlxhub ls                models that can be named, with their store and size
 
 Options of serve:
-  --model NAME             load it at once: a name that ls shows, or a path (./, /) to a GGUF file or a folder; may be repeated
+  --model NAME             load it at once, and keep it: a name that ls shows, or a path (./, /) to a GGUF file or a folder; may be repeated
   --address ADDRESS        where to listen (127.0.0.1 unless told otherwise)
   --port PORT              8080 unless told otherwise; 0: one that is free
   --threads N              for the arithmetic; one a core unless told otherwise
@@ -79,7 +79,7 @@ int run(Words words, const sigset_t& ends) {
   if (!loopback && words.server.keys.empty()) return usage("an address that others reach needs --api-key");
   serve::Library library(mlxbase::os::real_file_system(), environment, words.library);
   for (const std::string& name : words.models) {
-    const auto loaded = library.get(name);
+    const auto loaded = library.get(name, true);
     if (!loaded) return fail(kFailed, {loaded.error().code, fmt::format("{}: {}", name, loaded.error().message)});
     std::fputs(fmt::format("mlxhub: {} is loaded\n", mlxbase::printable((*loaded)->id)).c_str(), stderr);
   }

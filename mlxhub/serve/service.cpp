@@ -3,16 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <ctime>
-#include <mutex>
-#include <random>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/json.h"
+#include "mlxhub/dialect/anthropic.h"
+#include "mlxhub/dialect/ollama.h"
 #include "mlxhub/dialect/openai.h"
+#include "mlxhub/dialect/reading.h"
+#include "mlxhub/serve/answering.h"
 
 namespace mlxhub::serve {
 namespace {
@@ -20,250 +23,162 @@ namespace {
 namespace http = mlxbase::http;
 using dialect::Ask;
 using mlxbase::Error;
+using mlxbase::fail;
 using mlxbase::Result;
 using mlxbase::json::Value;
-using schedule::Chosen;
-using schedule::Event;
-using schedule::Finish;
 using ReplyPtr = std::shared_ptr<http::Reply>;
+using Tokens = std::vector<schedule::Token>;
 
 Value object() { return Value{mlxbase::json::Object{}}; }
 Value list() { return Value{mlxbase::json::Array{}}; }
-std::int64_t now() { return mlxbase::system_clock().wall_ns() / 1'000'000'000; }
 
-std::string fresh_id(std::string_view prefix) {
-  static std::atomic<std::uint64_t> count{0};
-  static const std::uint64_t run = std::random_device{}();
-  return fmt::format("{}-{:08x}{:08x}", prefix, run, ++count);
-}
+void refuse(const ReplyPtr& reply, const Error& error, dialect::ErrorBody body = dialect::openai::error_body) { reply->send({.status = dialect::status_of(error.code), .body = body(error)}); }
+void send(const ReplyPtr& reply, const Value& value) { reply->send({.body = mlxbase::json::dump(value)}); }
 
-void refuse(http::Reply& reply, const Error& error) { reply.send({.status = dialect::status_of(error.code), .body = dialect::error_body(error)}); }
-
-/// One request with all its choices, until the last has ended.
-class Answering : public std::enable_shared_from_this<Answering> {
- public:
-  Answering(std::shared_ptr<Loaded> loaded, Ask ask, bool chat, ReplyPtr reply)
-      : loaded_(std::move(loaded)), ask_(std::move(ask)), chat_(chat), reply_(std::move(reply)), id_(fresh_id(chat ? "chatcmpl" : "cmpl")), created_(now()) {}
-
-  void start(const std::vector<std::vector<schedule::Token>>& prompts) {
-    choices_.resize(prompts.size() * ask_.n);
-    left_ = choices_.size();
-    if (ask_.stream) {
-      reply_->begin({.type = "text/event-stream", .headers = {{"X-Accel-Buffering", "no"}}});
-      began_ = true;
-      for (std::size_t i = 0; i < choices_.size(); ++i) {
-        if (chat_) send_chunk(i, {}, {}, Finish::none, true);
-        if (!chat_ && ask_.echo) send_chunk(i, ask_.prompts[i / ask_.n], {}, Finish::none, false);
-      }
-    }
-    // The listeners hold this object, and the client's going ends them.
-    reply_->on_gone([self = shared_from_this()] { self->cancel(); });
-    for (std::size_t i = 0; i < choices_.size(); ++i) {
-      schedule::Request request{.prompt = prompts[i / ask_.n], .most_tokens = ask_.most_tokens, .stops = ask_.stops, .ends = loaded_->ends};
-      request.sampling = {.temperature = ask_.temperature, .top_p = ask_.top_p, .min_p = ask_.min_p, .top_k = ask_.top_k, .presence_penalty = ask_.presence_penalty,
-                          .frequency_penalty = ask_.frequency_penalty, .repetition_penalty = ask_.repetition_penalty, .seed = ask_.seed, .bias = ask_.bias, .logprobs = ask_.logprobs};
-      if (ask_.seed) request.sampling.seed = *ask_.seed + i;
-      const auto ticket = loaded_->scheduler->submit(std::move(request), [self = shared_from_this(), i](Event&& event) { self->on_event(i, std::move(event)); });
-      if (!ticket) {
-        failed(ticket.error());
-        cancel();
-        return;
-      }
-      const std::scoped_lock lock(mutex_);
-      tickets_.push_back(*ticket);
-    }
-    bool gone = false;
-    {
-      const std::scoped_lock lock(mutex_);
-      gone = cancelled_;
-    }
-    if (gone) cancel();  // those that were submitted meanwhile
-  }
-
- private:
-  struct Choice {
-    std::string text;
-    std::vector<Chosen> tokens;
-    Finish finish = Finish::none;
-    std::size_t prompt = 0, cached = 0, answer = 0;
-  };
-
-  void cancel() {
-    std::vector<schedule::Ticket> tickets;
-    {
-      const std::scoped_lock lock(mutex_);
-      cancelled_ = true;
-      tickets = tickets_;
-    }
-    for (const auto ticket : tickets) loaded_->scheduler->cancel(ticket);
-  }
-
-  void failed(const Error& error) {
-    const std::scoped_lock lock(mutex_);
-    if (std::exchange(ended_, true)) return;
-    if (began_) {
-      reply_->write("data: " + dialect::error_body(error) + "\n\n");
-      reply_->end();
-    } else {
-      refuse(*reply_, error);
-    }
-  }
-
-  void on_event(std::size_t i, Event&& event) {
-    if (event.finish == Finish::failed) return failed(event.error);
-    Choice& choice = choices_[i];
-    choice.prompt = event.prompt_tokens;
-    choice.cached = event.cached_tokens;
-    choice.answer = event.answer_tokens;
-    choice.finish = event.finish;
-    if (ask_.stream) {
-      if (!event.text.empty() || !event.tokens.empty()) send_chunk(i, event.text, event.tokens, Finish::none, false);
-      if (event.finish != Finish::none) send_chunk(i, {}, {}, event.finish, false);
-    } else {
-      choice.text += event.text;
-      for (Chosen& c : event.tokens) choice.tokens.push_back(std::move(c));
-    }
-    if (event.finish != Finish::none && --left_ == 0) finished();
-  }
-
-  Value usage() const {
-    std::size_t prompt = 0, answer = 0, cached = 0;
-    for (std::size_t i = 0; i < choices_.size(); ++i) {
-      answer += choices_[i].answer;
-      if (i % ask_.n == 0) prompt += choices_[i].prompt, cached += choices_[i].cached;
-    }
-    Value details = object(), out = object();
-    details.set("cached_tokens", cached);
-    out.set("prompt_tokens", prompt).set("completion_tokens", answer).set("total_tokens", prompt + answer).set("prompt_tokens_details", std::move(details));
-    return out;
-  }
-  Value envelope(bool chunk) const {
-    Value out = object();
-    out.set("id", id_).set("object", chat_ ? chunk ? "chat.completion.chunk" : "chat.completion" : "text_completion").set("created", created_).set("model", ask_.model);
-    return out;
-  }
-  static Value reason(Finish finish) { return finish == Finish::stop ? Value("stop") : finish == Finish::length ? Value("length") : Value(); }
-
-  Value token_value(schedule::Token token, float logprob) const {
-    Value out = object(), bytes = list();
-    const std::string text = loaded_->tokenizer->decode({&token, 1}, false);
-    for (const char c : loaded_->tokenizer->bytes_of(token)) bytes.push(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
-    out.set("token", text).set("logprob", static_cast<double>(logprob)).set("bytes", std::move(bytes));
-    return out;
-  }
-  Value logprobs(const std::vector<Chosen>& tokens) const {
-    if (!ask_.logprobs) return {};
-    Value content = list();
-    for (const Chosen& c : tokens) {
-      Value entry = token_value(c.token, c.logprob), top = list();
-      for (const auto& [token, logprob] : c.alternatives) top.push(token_value(token, logprob));
-      entry.set("top_logprobs", std::move(top));
-      content.push(std::move(entry));
-    }
-    Value out = object();
-    out.set("content", std::move(content)).set("refusal", nullptr);
-    return out;
-  }
-
-  void send_chunk(std::size_t i, const std::string& text, const std::vector<Chosen>& tokens, Finish finish, bool opening) {
-    Value choice = object();
-    choice.set("index", i);
-    if (chat_) {
-      Value delta = object();
-      if (opening) delta.set("role", "assistant").set("content", "");
-      if (!text.empty()) delta.set("content", text);
-      choice.set("delta", std::move(delta));
-    } else {
-      choice.set("text", text);
-    }
-    choice.set("logprobs", tokens.empty() ? Value() : logprobs(tokens)).set("finish_reason", reason(finish));
-    Value out = envelope(true), choices = list();
-    choices.push(std::move(choice));
-    out.set("choices", std::move(choices));
-    if (ask_.usage_in_stream) out.set("usage", nullptr);
-    reply_->write("data: " + mlxbase::json::dump(out) + "\n\n");
-  }
-
-  void finished() {
-    const std::scoped_lock lock(mutex_);
-    if (std::exchange(ended_, true)) return;
-    if (ask_.stream) {
-      if (ask_.usage_in_stream) {
-        Value out = envelope(true);
-        out.set("choices", list()).set("usage", usage());
-        reply_->write("data: " + mlxbase::json::dump(out) + "\n\n");
-      }
-      reply_->write("data: [DONE]\n\n");
-      reply_->end();
-      return;
-    }
-    Value out = envelope(false), choices = list();
-    for (std::size_t i = 0; i < choices_.size(); ++i) {
-      const Choice& c = choices_[i];
-      Value choice = object();
-      choice.set("index", i);
-      if (chat_) {
-        Value message = object();
-        message.set("role", "assistant").set("content", c.text).set("refusal", nullptr);
-        choice.set("message", std::move(message));
-      } else {
-        choice.set("text", ask_.echo ? ask_.prompts[i / ask_.n] + c.text : c.text);
-      }
-      choice.set("logprobs", logprobs(c.tokens)).set("finish_reason", reason(c.finish));
-      choices.push(std::move(choice));
-    }
-    out.set("choices", std::move(choices)).set("usage", usage());
-    reply_->send({.body = mlxbase::json::dump(out)});
-  }
-
-  std::shared_ptr<Loaded> loaded_;
-  Ask ask_;
-  bool chat_;
-  ReplyPtr reply_;
-  std::string id_;
-  std::int64_t created_;
-  std::vector<Choice> choices_;  // of the scheduler's thread, once it has started
-  std::size_t left_ = 0;
-  std::mutex mutex_;
-  std::vector<schedule::Ticket> tickets_;
-  bool began_ = false, ended_ = false, cancelled_ = false;
-};
-
-Result<std::vector<schedule::Token>> chat_prompt(const Loaded& loaded, const Ask& ask) {
-  if (loaded.chat == nullptr) {
-    return mlxbase::fail(mlxbase::Code::unsupported, loaded.chat_error.empty() ? "this model has no chat template; /v1/completions takes plain text" : fmt::format("this model's chat template cannot be used: {}", mlxbase::printable(loaded.chat_error)));
-  }
-  Value variables = object();
-  variables.set("messages", ask.messages).set("add_generation_prompt", true).set("bos_token", loaded.bos).set("eos_token", loaded.eos);
-  const std::time_t seconds = static_cast<std::time_t>(now());
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  const std::string text = TRY(loaded.chat->render({.variables = variables, .now = local}));
+// ---- answers: every dialect reads its body to the one internal request
+Result<Tokens> chat_tokens(const Loaded& loaded, const Ask& ask) {
+  const std::string text = TRY(chat_text(loaded, ask));
   return loaded.tokenizer->encode(text, false);  // the template writes the special tokens itself
 }
-
-void complete(Library& library, const http::Request& request, const ReplyPtr& reply, bool chat) {
-  auto ask = chat ? dialect::read_chat(request.body) : dialect::read_completion(request.body);
-  if (!ask) return refuse(*reply, ask.error());
-  auto loaded = library.get(ask->model);
-  if (!loaded) return refuse(*reply, loaded.error());
-  std::vector<std::vector<schedule::Token>> prompts;
-  if (chat) {
-    auto prompt = chat_prompt(**loaded, *ask);
-    if (!prompt) return refuse(*reply, prompt.error());
-    prompts.push_back(std::move(*prompt));
-  } else {
-    for (const std::string& text : ask->prompts) {
-      auto prompt = (*loaded)->tokenizer->encode(text);
-      if (!prompt) return refuse(*reply, prompt.error());
-      prompts.push_back(std::move(*prompt));
-    }
-  }
-  std::make_shared<Answering>(std::move(*loaded), std::move(*ask), chat, reply)->start(prompts);
+Result<std::vector<Tokens>> prompts_of(const Loaded& loaded, const Ask& ask) {
+  std::vector<Tokens> prompts;
+  if (!ask.messages.is_null()) prompts.push_back(TRY(chat_tokens(loaded, ask)));
+  for (const std::string& text : ask.prompts) prompts.push_back(TRY(loaded.tokenizer->encode(text)));
+  return prompts;
 }
 
-void chat_completions(Library& library, const http::Request& request, const ReplyPtr& reply) { complete(library, request, reply, true); }
-void completions(Library& library, const http::Request& request, const ReplyPtr& reply) { complete(library, request, reply, false); }
+/// A model with a name that nobody chose: the only one that is loaded.
+Result<std::shared_ptr<Loaded>> named_or_only(Library& library, const std::string& name) {
+  if (!name.empty()) return library.get(name);
+  auto loaded = library.loaded();
+  if (loaded.size() == 1) return loaded.front();
+  return dialect::wrong("model", fmt::format("a name is needed: {} models are loaded", loaded.size()));
+}
+
+void complete(Library& library, const ReplyPtr& reply, Result<Ask> ask, const Dialect& dialect) {
+  if (!ask) return refuse(reply, ask.error(), dialect.error_body);
+  const std::int64_t began = mlxbase::system_clock().steady_ns();
+  auto loaded = library.get(ask->model);
+  if (!loaded) return refuse(reply, loaded.error(), dialect.error_body);
+  const std::int64_t load_ns = mlxbase::system_clock().steady_ns() - began;
+  const auto prompts = prompts_of(**loaded, *ask);
+  if (!prompts) return refuse(reply, prompts.error(), dialect.error_body);
+  if (ask->keep_seconds) (*loaded)->keep_ns = *ask->keep_seconds < 0 ? -1 : std::min<std::int64_t>(*ask->keep_seconds, 1'000'000'000) * 1'000'000'000;
+  answer(std::move(*loaded), std::move(*ask), dialect, *prompts, load_ns, reply);
+}
+
+constexpr Dialect kOpenAiChat{dialect::openai::chat_teller, dialect::openai::error_body}, kOpenAiText{dialect::openai::completion_teller, dialect::openai::error_body},
+    kAnthropic{dialect::anthropic::teller, dialect::anthropic::error_body}, kOllamaChat{dialect::ollama::chat_teller, dialect::ollama::error_body},
+    kOllamaText{dialect::ollama::generate_teller, dialect::ollama::error_body};
+
+void openai_chat(Library& library, const http::Request& request, const ReplyPtr& reply) { complete(library, reply, dialect::openai::read_chat(request.body), kOpenAiChat); }
+void openai_completions(Library& library, const http::Request& request, const ReplyPtr& reply) { complete(library, reply, dialect::openai::read_completion(request.body), kOpenAiText); }
+void anthropic_messages(Library& library, const http::Request& request, const ReplyPtr& reply) { complete(library, reply, dialect::anthropic::read_messages(request.body), kAnthropic); }
+
+void ollama(Library& library, const ReplyPtr& reply, Result<Ask> ask, bool chat) {
+  const Dialect& dialect = chat ? kOllamaChat : kOllamaText;
+  if (!ask || !ask->messages.is_null() || !ask->prompts.empty()) return complete(library, reply, std::move(ask), dialect);
+  const bool unload = ask->keep_seconds == 0;
+  if (unload) {
+    if (!library.let_go(ask->model)) return refuse(reply, {mlxbase::Code::not_found, fmt::format("'{}' is not loaded", mlxbase::printable(ask->model))}, dialect.error_body);
+  } else {
+    auto loaded = library.get(ask->model);
+    if (!loaded) return refuse(reply, loaded.error(), dialect.error_body);
+    if (ask->keep_seconds) (*loaded)->keep_ns = *ask->keep_seconds < 0 ? -1 : std::min<std::int64_t>(*ask->keep_seconds, 1'000'000'000) * 1'000'000'000;
+  }
+  reply->send({.body = dialect::ollama::loaded_body(heading_for(*ask), chat, unload)});
+}
+void ollama_chat(Library& library, const http::Request& request, const ReplyPtr& reply) { ollama(library, reply, dialect::ollama::read_chat(request.body), true); }
+void ollama_generate(Library& library, const http::Request& request, const ReplyPtr& reply) { ollama(library, reply, dialect::ollama::read_generate(request.body), false); }
+
+// ---- what surrounds answers
+void anthropic_count(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  const auto count = [&]() -> Result<Value> {
+    const Ask ask = TRY(dialect::anthropic::read_count(request.body));
+    const auto loaded = TRY(library.get(ask.model));
+    Value out = object();
+    const Tokens tokens = TRY(chat_tokens(*loaded, ask));
+    out.set("input_tokens", tokens.size());
+    return out;
+  }();
+  if (!count) return refuse(reply, count.error(), dialect::anthropic::error_body);
+  send(reply, *count);
+}
+
+/// Reads a body of a few members, refuses all others, and answers with what `run` makes of it and the model.
+template <class Run>
+void small(Library& library, const http::Request& request, const ReplyPtr& reply, std::initializer_list<std::string_view> members, Run run) {
+  const auto out = [&]() -> Result<Value> {
+    const Value body = TRY(dialect::parse_body(request.body));
+    for (const auto& [name, v] : body.object()) {
+      if (name != "model" && std::find(members.begin(), members.end(), name) == members.end()) return dialect::wrong(name, "is not known here, so it cannot be honoured");
+    }
+    const auto loaded = TRY(named_or_only(library, body["model"].string()));
+    return run(*loaded, body);
+  }();
+  if (!out) return refuse(reply, out.error());
+  send(reply, *out);
+}
+
+void tokenize(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  small(library, request, reply, {"content", "add_special", "with_pieces"}, [](const Loaded& loaded, const Value& body) -> Result<Value> {
+    if (body["content"].if_string() == nullptr) return dialect::wrong("content", "a text is needed");
+    bool special = false, pieces = false;
+    TRY(dialect::read_flag(body["add_special"], "add_special", special));
+    TRY(dialect::read_flag(body["with_pieces"], "with_pieces", pieces));
+    Value out = object(), all = list();
+    for (const schedule::Token token : TRY(loaded.tokenizer->encode(body["content"].string(), special))) {
+      if (!pieces) {
+        all.push(token);
+        continue;
+      }
+      const std::string bytes = loaded.tokenizer->bytes_of(token);
+      Value piece = object();
+      piece.set("id", token);
+      if (mlxbase::is_utf8(bytes)) {
+        piece.set("piece", bytes);
+      } else {
+        Value raw = list();
+        for (const char c : bytes) raw.push(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+        piece.set("piece", std::move(raw));
+      }
+      all.push(std::move(piece));
+    }
+    out.set("tokens", std::move(all));
+    return out;
+  });
+}
+
+void detokenize(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  small(library, request, reply, {"tokens"}, [](const Loaded& loaded, const Value& body) -> Result<Value> {
+    if (!body["tokens"].is_array()) return dialect::wrong("tokens", "a list of token ids is needed");
+    Tokens tokens;
+    for (const Value& token : body["tokens"].array()) {
+      if (!token.is_integer() || token.u64(UINT64_MAX) >= loaded.tokenizer->size()) return dialect::wrong("tokens", fmt::format("token ids are below {}", loaded.tokenizer->size()));
+      tokens.push_back(static_cast<schedule::Token>(token.u64()));
+    }
+    Value out = object();
+    out.set("content", loaded.tokenizer->decode(tokens, false));
+    return out;
+  });
+}
+
+/// The prompt that a chat would become.
+void apply_template(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  const auto out = [&]() -> Result<Value> {
+    const Value body = TRY(dialect::parse_body(request.body));
+    const auto loaded = TRY(named_or_only(library, body["model"].string()));
+    Value named = body;
+    named.set("model", loaded->id);
+    const Ask ask = TRY(dialect::openai::read_chat(mlxbase::json::dump(named)));
+    const std::string text = TRY(chat_text(*loaded, ask));
+    Value made = object();
+    made.set("prompt", text);
+    return made;
+  }();
+  if (!out) return refuse(reply, out.error());
+  send(reply, *out);
+}
 
 void models(Library& library, const http::Request&, const ReplyPtr& reply) {
   Value data = list();
@@ -277,12 +192,138 @@ void models(Library& library, const http::Request&, const ReplyPtr& reply) {
   };
   for (const auto& loaded : library.loaded()) add(loaded->id, loaded->created, "loaded");
   auto found = library.found();
-  if (!found) return refuse(*reply, found.error());
-  for (const Found& model : *found) add(model.id, 0, model.store);
+  if (!found) return refuse(reply, found.error());
+  for (const Found& model : *found) add(model.id, model.modified_ns / 1'000'000'000, model.store);
   Value out = object();
   out.set("object", "list").set("data", std::move(data));
-  reply->send({.body = mlxbase::json::dump(out)});
+  send(reply, out);
 }
+
+void one_model(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  const std::string name = http::percent_decoded(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
+  Value out = object();
+  if (const auto loaded = library.if_loaded(name)) {
+    out.set("id", loaded->id).set("object", "model").set("created", loaded->created).set("owned_by", "loaded");
+    return send(reply, out);
+  }
+  const auto found = library.find(name);
+  if (!found) return refuse(reply, found.error());
+  out.set("id", found->id).set("object", "model").set("created", found->modified_ns / 1'000'000'000).set("owned_by", found->store);
+  send(reply, out);
+}
+
+// ---- Ollama's lists
+std::string_view word_of(model::Coding coding) {
+  switch (coding) {
+    case model::Coding::f32: return "F32";
+    case model::Coding::f16: return "F16";
+    case model::Coding::q4_0: return "Q4_0";
+    case model::Coding::q4_1: return "Q4_1";
+    case model::Coding::q5_0: return "Q5_0";
+    case model::Coding::q5_1: return "Q5_1";
+    case model::Coding::q8_0: return "Q8_0";
+    case model::Coding::q2_k: return "Q2_K";
+    case model::Coding::q3_k: return "Q3_K";
+    case model::Coding::q4_k: return "Q4_K";
+    case model::Coding::q5_k: return "Q5_K";
+    case model::Coding::q6_k: return "Q6_K";
+    case model::Coding::iq4_nl: return "IQ4_NL";
+    case model::Coding::iq4_xs: return "IQ4_XS";
+    case model::Coding::bf16: return "BF16";
+    case model::Coding::mxfp4: return "MXFP4";
+    case model::Coding::affine: return "affine";
+  }
+  return "unknown";
+}
+
+std::uint64_t parameters_of(const model::Decoder& decoder) {
+  const auto size = [](const model::Matrix& m) { return static_cast<std::uint64_t>(m.rows) * m.columns; };
+  std::uint64_t all = size(decoder.embedding) + (decoder.output.data == decoder.embedding.data ? 0 : size(decoder.output)) + decoder.output_norm.size();
+  for (const model::Layer& l : decoder.layers) {
+    for (const model::Matrix* m : {&l.query, &l.key, &l.value, &l.attention_out, &l.gate, &l.up, &l.down}) all += size(*m);
+    for (const model::Floats* f : {&l.attention_norm, &l.feed_norm, &l.query_bias, &l.key_bias, &l.value_bias, &l.query_norm, &l.key_norm}) all += f->size();
+  }
+  return all;
+}
+std::string parameters_text(std::uint64_t n) { return n >= 1'000'000'000 ? fmt::format("{:.1f}B", static_cast<double>(n) / 1e9) : fmt::format("{:.2f}M", static_cast<double>(n) / 1e6); }
+
+/// What is known without opening the file; the rest if it is open.
+Value details(const Found& found, const model::Model* opened) {
+  Value out = object(), families = list();
+  out.set("parent_model", "").set("format", found.format).set("family", opened == nullptr ? "" : opened->decoder.family);
+  if (opened != nullptr) families.push(opened->decoder.family);
+  out.set("families", std::move(families)).set("parameter_size", opened == nullptr ? "" : parameters_text(parameters_of(opened->decoder)));
+  out.set("quantization_level", opened == nullptr || opened->decoder.layers.empty() ? "" : word_of(opened->decoder.layers.front().query.coding));
+  return out;
+}
+
+void ollama_tags(Library& library, const http::Request&, const ReplyPtr& reply) {
+  const auto found = library.found();
+  if (!found) return refuse(reply, found.error(), dialect::ollama::error_body);
+  Value out = object(), all = list();
+  for (const Found& f : *found) {
+    const auto loaded = library.if_loaded(f.id);
+    Value model = object();
+    model.set("name", f.id).set("model", f.id).set("modified_at", dialect::ollama::time_text(f.modified_ns)).set("size", f.bytes).set("digest", f.digest);
+    model.set("details", details(f, loaded == nullptr ? nullptr : loaded->model.get()));
+    all.push(std::move(model));
+  }
+  out.set("models", std::move(all));
+  send(reply, out);
+}
+
+void ollama_ps(Library& library, const http::Request&, const ReplyPtr& reply) {
+  Value out = object(), all = list();
+  const std::int64_t wall = mlxbase::system_clock().wall_ns(), steady = mlxbase::system_clock().steady_ns();
+  constexpr std::int64_t kForEver = std::int64_t{100} * 365 * 86400 * 1'000'000'000 / 2;
+  for (const auto& loaded : library.loaded()) {
+    const std::int64_t keep = loaded->pinned || loaded->keep_ns < 0 ? kForEver : loaded->used_ns + loaded->keep_ns - steady;
+    Value model = object();
+    model.set("name", loaded->id).set("model", loaded->id).set("size", loaded->scheduler->facts().weight_bytes).set("digest", loaded->found.digest);
+    model.set("details", details(loaded->found, loaded->model.get())).set("expires_at", dialect::ollama::time_text(wall + keep)).set("size_vram", 0);
+    all.push(std::move(model));
+  }
+  out.set("models", std::move(all));
+  send(reply, out);
+}
+
+void ollama_show(Library& library, const http::Request& request, const ReplyPtr& reply) {
+  const auto shown = [&]() -> Result<Value> {
+    const Value body = TRY(dialect::parse_body(request.body));
+    std::string name = body["model"].string();
+    if (name.empty()) name = body["name"].string();
+    if (name.empty()) return dialect::wrong("model", "a name is needed");
+    const auto loaded = library.if_loaded(name);
+    std::unique_ptr<model::Model> opened;
+    Found found;
+    if (loaded == nullptr) {
+      found = TRY(library.find(name));
+      opened = TRY(model::open(library.fs(), found.path));
+    } else {
+      found = loaded->found;
+    }
+    const model::Model* const model = loaded == nullptr ? opened.get() : loaded->model.get();
+    Value out = object(), info = object(), able = list();
+    able.push("completion");
+    out.set("modelfile", fmt::format("FROM {}\n", found.path)).set("parameters", "").set("template", model == nullptr ? "" : model->chat_template).set("details", details(found, model));
+    if (model != nullptr) {
+      const model::Decoder& d = model->decoder;
+      info.set("general.architecture", d.family).set("general.parameter_count", parameters_of(d));
+      const auto fact = [&](std::string_view key, std::size_t value) { info.set(fmt::format("{}.{}", d.family, key), value); };
+      fact("context_length", d.context), fact("embedding_length", d.hidden), fact("block_count", d.layers.size()), fact("feed_forward_length", d.feed);
+      fact("attention.head_count", d.heads), fact("attention.head_count_kv", d.kv_heads), fact("vocab_size", d.vocabulary);
+    }
+    out.set("model_info", std::move(info)).set("capabilities", std::move(able)).set("modified_at", dialect::ollama::time_text(found.modified_ns));
+    return out;
+  }();
+  if (!shown) return refuse(reply, shown.error(), dialect::ollama::error_body);
+  send(reply, *shown);
+}
+
+/// Clients look here for what the server can do: it is the version of Ollama whose API is spoken.
+void ollama_version(Library&, const http::Request&, const ReplyPtr& reply) { reply->send({.body = R"({"version":"0.6.6","server":"mlxhub 0.1.0"})"}); }
+
+void root(Library&, const http::Request&, const ReplyPtr& reply) { reply->send({.type = "text/plain; charset=utf-8", .body = "mlxhub is running\n"}); }
 
 void health(Library&, const http::Request&, const ReplyPtr& reply) { reply->send({.body = R"({"status":"ok"})"}); }
 
@@ -315,16 +356,32 @@ void metrics(Library& library, const http::Request&, const ReplyPtr& reply) {
 }
 
 struct Route {
-  std::string_view method, path;
+  std::string_view method, path;  // a path that ends with a slash (but "/") stands for all below it
   void (*run)(Library&, const http::Request&, const ReplyPtr&);
 };
 constexpr Route kRoutes[] = {
-    {"POST", "/v1/chat/completions", chat_completions},
-    {"POST", "/v1/completions", completions},
+    {"POST", "/v1/chat/completions", openai_chat},
+    {"POST", "/v1/completions", openai_completions},
     {"GET", "/v1/models", models},
+    {"GET", "/v1/models/", one_model},
+    {"POST", "/tokenize", tokenize},
+    {"POST", "/detokenize", detokenize},
+    {"POST", "/apply-template", apply_template},
+    {"POST", "/v1/messages", anthropic_messages},
+    {"POST", "/v1/messages/count_tokens", anthropic_count},
+    {"POST", "/api/chat", ollama_chat},
+    {"POST", "/api/generate", ollama_generate},
+    {"GET", "/api/tags", ollama_tags},
+    {"GET", "/api/ps", ollama_ps},
+    {"POST", "/api/show", ollama_show},
+    {"GET", "/api/version", ollama_version},
+    {"HEAD", "/", root},
+    {"GET", "/", root},
     {"GET", "/health", health},
     {"GET", "/metrics", metrics},
 };
+
+bool fits(std::string_view route, std::string_view path) { return route == path || (route.size() > 1 && route.ends_with('/') && path.starts_with(route) && path.size() > route.size()); }
 
 }  // namespace
 
@@ -332,12 +389,14 @@ http::Server::Handler make_service(Library& library) {
   return [&library](http::Request request, ReplyPtr reply) {
     bool path_known = false;
     for (const Route& route : kRoutes) {
-      if (route.path != request.path) continue;
+      if (!fits(route.path, request.path)) continue;
       path_known = true;
       if (route.method == request.method) return route.run(library, request, reply);
     }
-    const int status = path_known ? 405 : 404;
-    reply->send({.status = status, .body = fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error","param":null,"code":null}}}})", path_known ? "this path does not take this method" : "there is no such path")});
+    const Error error{mlxbase::Code::not_found, path_known ? "this path does not take this method" : "there is no such path"};
+    const bool anthropic = request.path.starts_with("/v1/messages"), ollama = request.path.starts_with("/api/");
+    const auto body = anthropic ? dialect::anthropic::error_body : ollama ? dialect::ollama::error_body : dialect::openai::error_body;
+    reply->send({.status = path_known ? 405 : 404, .body = body(error)});
   };
 }
 

@@ -11,6 +11,8 @@ import unittest
 import urllib.request
 from pathlib import Path
 
+import anthropic
+import ollama
 import openai
 
 import stores
@@ -80,9 +82,14 @@ class RealModel(unittest.TestCase):
         cls.before = trees.snapshot(cls.home)
         cls.server = Server(cls.home)
         cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key="none", max_retries=0)
+        cls.ollama = ollama.Client(cls.server.url)
+        cls.anthropic = anthropic.Anthropic(base_url=cls.server.url, api_key="none", max_retries=0)
 
     @classmethod
     def tearDownClass(cls):
+        cls.client.close()
+        cls.anthropic.close()
+        cls.ollama._client.close()
         status = cls.server.end()
         after = trees.snapshot(cls.home)
         cls.folder.cleanup()
@@ -168,6 +175,71 @@ class RealModel(unittest.TestCase):
             self.chat(temperature=-5)
         with self.assertRaisesRegex(openai.BadRequestError, "frobnicate"):
             self.chat(extra_body={"frobnicate": 1})
+
+    def test_a_model_is_found_by_its_name(self):
+        self.assertEqual((HF_NAME, OLLAMA_NAME), (self.client.models.retrieve(HF_NAME).id, self.client.models.retrieve(OLLAMA_NAME).id))
+        with self.assertRaises(openai.NotFoundError):
+            self.client.models.retrieve("nobody/has-this")
+
+    def test_ollamas_client_chats_and_generates(self):
+        greedy = {"temperature": 0, "num_predict": 32}
+        said = self.ollama.chat(OLLAMA_NAME, FRANCE, options=greedy)
+        self.assertEqual(("The capital of France is Paris.", "stop", 37, 8), (said.message.content, said.done_reason, said.prompt_eval_count, said.eval_count))
+        pieces = list(self.ollama.chat(OLLAMA_NAME, FRANCE, options=greedy, stream=True))
+        self.assertEqual(said.message.content, "".join(piece.message.content for piece in pieces))
+        self.assertEqual([False] * (len(pieces) - 1) + [True], [piece.done for piece in pieces])
+        self.assertEqual(said.message.content, self.ollama.generate(OLLAMA_NAME, FRANCE[0]["content"], options=greedy).response)
+        raw = self.ollama.generate(HF_NAME, "The capital of France is", raw=True, options={"temperature": 0, "num_predict": 2, "stop": ["."]})
+        self.assertEqual((" Paris", "stop"), (raw.response, raw.done_reason))
+        with self.assertRaisesRegex(ollama.ResponseError, "mirostat"):
+            self.ollama.chat(OLLAMA_NAME, FRANCE, options={"mirostat": 2})
+
+    def test_ollamas_client_sees_what_is_there_and_what_is_loaded(self):
+        self.assertLessEqual({OLLAMA_NAME, HF_NAME}, {model.model for model in self.ollama.list().models})
+        shown = self.ollama.show(OLLAMA_NAME)
+        self.assertEqual(("llama", "Q4_1", "134.52M"), (shown.details.family, shown.details.quantization_level, shown.details.parameter_size))
+        self.assertEqual((30, 8192), (shown.modelinfo["llama.block_count"], shown.modelinfo["llama.context_length"]))
+        self.assertEqual("load", self.ollama.generate(HF_NAME).done_reason)
+        self.assertIn(HF_NAME, [model.model for model in self.ollama.ps().models])
+
+    def test_a_model_goes_when_a_client_says_so_and_comes_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            home = Path(folder)
+            stores.ollama(home / ".ollama/models", "library/other:latest", gguf_file().read_bytes())
+            server = Server(home)
+            try:
+                client = ollama.Client(server.url)
+                ask = {"options": {"temperature": 0}, "keep_alive": 0}
+                for _ in range(2):
+                    self.assertEqual("The capital of France is Paris.", client.chat("other", FRANCE, **ask).message.content)
+                    for _ in range(100):
+                        if not client.ps().models:
+                            break
+                        time.sleep(0.05)
+                    self.assertEqual([], client.ps().models)
+                self.assertEqual("load", client.generate("other", keep_alive="1h").done_reason)
+                self.assertEqual(["other:latest"], [model.model for model in client.ps().models])
+                self.assertEqual("unload", client.generate("other", keep_alive=0).done_reason)
+                self.assertEqual([], client.ps().models)
+            finally:
+                self.assertEqual(0, server.end())
+
+    def test_anthropics_client_chats_and_counts(self):
+        ask = {"model": OLLAMA_NAME, "messages": FRANCE, "max_tokens": 32, "extra_body": {"temperature": 0}}
+        said = self.anthropic.messages.create(**ask)
+        self.assertEqual(("The capital of France is Paris.", "end_turn", 8), (said.content[0].text, said.stop_reason, said.usage.output_tokens))
+        self.assertEqual(37, said.usage.input_tokens + said.usage.cache_read_input_tokens)
+        self.assertEqual(37, self.anthropic.messages.count_tokens(model=OLLAMA_NAME, messages=FRANCE).input_tokens)
+        with self.anthropic.messages.stream(**ask) as stream:
+            self.assertEqual(said.content[0].text, "".join(stream.text_stream))
+            last = stream.get_final_message()
+            self.assertEqual(("end_turn", 8), (last.stop_reason, last.usage.output_tokens))
+        said = self.anthropic.messages.create(**(ask | {"stop_sequences": ["nothing", " Paris"], "system": [{"type": "text", "text": "You are a helpful AI assistant named SmolLM, trained by Hugging Face"}]}))
+        self.assertEqual(("The capital of France is", "stop_sequence", " Paris"), (said.content[0].text, said.stop_reason, said.stop_sequence))
+        with self.assertRaisesRegex(anthropic.NotFoundError, "nobody"):
+            self.anthropic.messages.create(**(ask | {"model": "nobody/has-this"}))
+        with self.assertRaisesRegex(anthropic.BadRequestError, "thinking"):
+            self.anthropic.messages.create(**(ask | {"thinking": {"type": "enabled", "budget_tokens": 1024}}))
 
 
 if __name__ == "__main__":

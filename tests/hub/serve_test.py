@@ -138,6 +138,41 @@ class Serve(unittest.TestCase):
         self.assertEqual(self.server.ask("GET", "/v1/chat/completions")[0], 405)
         self.assertEqual(self.server.ask("GET", "/nothing")[0], 404)
 
+    def test_tokens_and_prompts_can_be_seen(self):
+        status, said = self.server.ask("POST", "/tokenize", {"content": "Hi you", "model": "tiny"})
+        self.assertEqual(status, 200, said)
+        letters = ["<pad>", "<bos>", "<|im_end|>", " "] + [chr(33 + i) for i in range(92)]
+        self.assertEqual("".join(letters[i] for i in said["tokens"]), "Hi you")
+        pieces = self.server.ask("POST", "/tokenize", {"content": "Hi", "with_pieces": True})[1]["tokens"]
+        self.assertEqual([p["piece"] for p in pieces], ["H", "i"])
+        self.assertEqual(self.server.ask("POST", "/detokenize", {"tokens": said["tokens"]})[1], {"content": "Hi you"})
+        self.assertEqual(self.server.ask("POST", "/apply-template", {"messages": [{"role": "user", "content": "Hi"}]})[1], {"prompt": "user:Hi|a:"})
+        for path, body, word in (("/tokenize", {}, "content"), ("/detokenize", {"tokens": [96]}, "below 96"), ("/detokenize", {"tokens": "a"}, "tokens"), ("/tokenize", {"content": "a", "frob": 1}, "frob")):
+            status, said = self.server.ask("POST", path, body)
+            self.assertEqual(status, 400, (path, body, said))
+            self.assertIn(word, said["error"]["message"])
+
+    def test_each_dialect_says_no_in_its_own_words(self):
+        hi = [{"role": "user", "content": "Hi"}]
+        for body, word in (({"options": {"mirostat": 2}}, "mirostat"), ({"options": {"frob": 1}}, "options.frob"), ({"frob": 1}, "frob"), ({"keep_alive": "soon"}, "keep_alive"), ({"model": ""}, "model")):
+            status, said = self.server.ask("POST", "/api/chat", {"model": "tiny", "messages": hi} | body)
+            self.assertEqual(status, 400, (body, said))
+            self.assertIn(word, said["error"])
+        for body, word in (({"max_tokens": None}, "max_tokens"), ({"temperature": 1.5}, "temperature"), ({"frob": 1}, "frob"), ({"messages": [{"role": "system", "content": "a"}]}, "role")):
+            status, said = self.server.ask("POST", "/v1/messages", {"model": "tiny", "messages": hi, "max_tokens": 4} | body)
+            self.assertEqual((status, said["type"], said["error"]["type"]), (400, "error", "invalid_request_error"), (body, said))
+            self.assertIn(word, said["error"]["message"])
+        self.assertEqual(self.server.ask("POST", "/api/generate", {"model": "nobody", "prompt": "a"})[0], 404)
+        self.assertEqual(self.server.ask("GET", "/v1/models/nobody")[0], 404)
+
+    def test_all_dialects_say_the_same(self):
+        hi, text = [{"role": "user", "content": "Hi"}], self.chat()[1]["choices"][0]["message"]["content"]
+        options = {"temperature": 0, "num_predict": 8}
+        self.assertEqual(self.server.ask("POST", "/api/chat", {"model": "tiny", "messages": hi, "stream": False, "options": options})[1]["message"]["content"], text)
+        self.assertEqual(self.server.ask("POST", "/api/generate", {"model": "tiny", "prompt": "Hi", "stream": False, "options": options})[1]["response"], text)
+        said = self.server.ask("POST", "/v1/messages", {"model": "tiny", "messages": hi, "max_tokens": 8, "temperature": 0})[1]
+        self.assertEqual([(b["type"], b["text"]) for b in said["content"]], [("text", text)])
+
     def test_pages_of_others_and_strange_hosts_may_not_ask(self):
         self.assertEqual(self.server.ask("GET", "/health")[0], 200)
         self.assertEqual(self.server.ask("GET", "/health", headers={"Host": "evil.example"})[0], 403)
