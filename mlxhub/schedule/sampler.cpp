@@ -43,7 +43,9 @@ Chosen Sampler::choose(std::span<float> logits) {
     const float norm = most + static_cast<float>(std::log(total));
     chosen.logprob = logits[chosen.token] - norm;
     room_.clear();
-    for (std::size_t t = 0; t < logits.size(); ++t) room_.emplace_back(logits[t], static_cast<Token>(t));
+    for (std::size_t t = 0; t < logits.size(); ++t) {
+      if (std::isfinite(logits[t])) room_.emplace_back(logits[t], static_cast<Token>(t));  // what a form forbids is no alternative
+    }
     const std::size_t n = std::min<std::size_t>(*sampling_.logprobs, room_.size());
     std::partial_sort(room_.begin(), room_.begin() + static_cast<std::ptrdiff_t>(n), room_.end(), [](const auto& a, const auto& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); });
     for (std::size_t i = 0; i < n; ++i) chosen.alternatives.emplace_back(room_[i].second, room_[i].first - norm);

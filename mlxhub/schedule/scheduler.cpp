@@ -19,7 +19,7 @@ constexpr std::size_t kFirstRoom = 512;
 
 struct Scheduler::Job {
   Job(Request r, Listener l, const text::Tokenizer& tokenizer, std::uint64_t chance)
-      : request(std::move(r)), listener(std::move(l)), sampler(request.sampling, request.prompt, chance), detokenizer(tokenizer), stops(request.stops) {}
+      : request(std::move(r)), listener(std::move(l)), sampler(request.sampling, request.prompt, chance), detokenizer(tokenizer, !request.special), stops(request.stops) {}
   Request request;
   Listener listener;
   Sampler sampler;
@@ -252,6 +252,15 @@ void Scheduler::step(std::unique_lock<std::mutex>& lock) {
 void Scheduler::advance(Job& job, std::unique_lock<std::mutex>& lock) {
   telling_ = job.ticket;
   lock.unlock();
+  if (job.request.guide && !job.request.guide->mask(job.logits, job.request.ends)) {
+    job.listener({.finish = Finish::failed, .error = {mlxbase::Code::unsupported, "nothing that this model can say fits the form that was asked for"}});
+    lock.lock();
+    telling_ = 0;
+    told_.notify_all();
+    ++stats_.failed;
+    if (!job.done) finish(job);
+    return;
+  }
   Chosen chosen = job.sampler.choose(job.logits);
   const Token token = chosen.token;
   job.tokens.push_back(token);
@@ -264,9 +273,13 @@ void Scheduler::advance(Job& job, std::unique_lock<std::mutex>& lock) {
     auto step = job.stops.push(job.detokenizer.push(token));
     event.text = std::move(step.text);
     if (step.stop) event.finish = Finish::stop, event.stop = step.stop;
+    if (job.request.guide) {
+      job.request.guide->accept(token);  // the mask let nothing else through
+      if (event.finish == Finish::none && job.request.guide->must_end()) event.finish = Finish::stop;
+    }
   }
   if (event.finish == Finish::none && job.answered() >= job.request.most_tokens) event.finish = Finish::length;
-  if (event.finish == Finish::length || ended) {
+  if (event.finish != Finish::none && !event.stop) {
     auto rest = job.stops.push(job.detokenizer.finish());
     event.text += rest.text;
     if (rest.stop) {

@@ -14,6 +14,7 @@
 
 #include "mlxbase/core/result.h"
 #include "mlxhub/engine/engine.h"
+#include "mlxhub/grammar/guide.h"
 #include "mlxhub/schedule/sampler.h"
 #include "mlxhub/text/tokenizer.h"
 
@@ -25,6 +26,8 @@ struct Request {
   Sampling sampling;
   std::vector<std::string> stops;
   std::vector<Token> ends;  // tokens that end the answer and are no part of its text
+  bool special = false;     // special tokens are a part of the text
+  std::optional<grammar::Guide> guide;  // the answer fits its grammar, as far as it comes
 };
 
 enum class Finish : std::uint8_t { none, stop, length, failed };

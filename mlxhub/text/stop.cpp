@@ -22,6 +22,7 @@ StopMatcher::Step StopMatcher::push(std::string_view text) {
   }
   if (step.stop) {
     step.text = held_.substr(0, first);
+    step.rest = held_.substr(first + stops_[*step.stop].size());
     held_.clear();
     stopped_ = true;
     return step;

@@ -15,6 +15,7 @@ class StopMatcher {
   struct Step {
     std::string text;                 // may go out now
     std::optional<std::size_t> stop;  // which one was met; the text before it is all that goes out, and nothing follows
+    std::string rest;                 // what was behind it
   };
   Step push(std::string_view text);
   /// What was held back, once no more comes.
