@@ -92,7 +92,9 @@ std::optional<Vault::Place> Vault::nearest(const codec::Sketch& sketch) const {
     }
   }
   if (found == nullptr) return std::nullopt;
-  return places_.at(found->digest);
+  const auto at = places_.find(found->digest);
+  if (at == places_.end()) return std::nullopt;
+  return at->second;
 }
 
 Result<Vault::Choice> Vault::choose(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout) {

@@ -53,8 +53,8 @@ Result<Vault::Verified> Vault::verify(unsigned workers, mlxbase::Progress& progr
 
 namespace {
 
-/// Everything that the models are made of, and what that is coded against.
-Status mark(Vault& vault, std::unordered_set<Digest>& needed) {
+/// Everything that the models are made of, and what that is coded against; false: some of that is not there, so that nobody knows its bases.
+Result<bool> mark(Vault& vault, std::unordered_set<Digest>& needed) {
   std::vector<Damaged> damaged;
   std::vector<Digest> open;
   TRY(vault.each_model([&](ModelFile& file) -> Status {
@@ -69,26 +69,50 @@ Status mark(Vault& vault, std::unordered_set<Digest>& needed) {
     // What a model that cannot be read needs, nobody knows.
     if (!d.what.starts_with("one of its two copies")) return fail(Code::corrupt, fmt::format("{}: {}; nothing was removed", d.path, d.what));
   }
+  bool all = true;
   while (!open.empty()) {
     const Digest digest = open.back();
     open.pop_back();
     const auto head = vault.find(digest);
+    all = all && head;
     if (!head) continue;
     for (const Digest& base : head->bases) {
       if (needed.insert(base).second) open.push_back(base);
     }
   }
-  return {};
+  return all;
 }
 
 }  // namespace
+
+bool Vault::can_be_read(const Place& place) {
+  const auto stored = stored_at(place);
+  return stored && payload_of(*stored);
+}
+
+/// Whether a pack can go once `keep` is copied. One of which something cannot be read stays: its model names it, and perhaps somebody can mend it.
+/// Of what it has twice with other packs, those must be good.
+bool Vault::may_go(std::uint32_t pack, const std::vector<Place>& keep, const std::unordered_set<Digest>& needed) {
+  for (const Place& place : keep) {
+    if (!can_be_read(place)) return false;
+  }
+  const auto file = file_of(pack);
+  if (!file) return false;
+  const auto contents = read_contents(source_of(**file, packs_[pack]->size));
+  if (!contents) return false;
+  for (const Entry& e : contents->entries) {
+    const auto used = place_of(e.head.digest);
+    if (used && used->pack != pack && needed.contains(e.head.digest) && !can_be_read(*used)) return false;
+  }
+  return true;
+}
 
 Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress, const mlxbase::Cancel* cancel) {
   constexpr std::uint64_t kWorthIt = 10;  // per cent of a pack that must be dead before the rest is copied
   if (apply && !lock_) return fail(Code::invalid, "the vault was opened to be read");
   TRY(publish());
   std::unordered_set<Digest> needed;
-  TRY(mark(*this, needed));
+  const bool all_known = TRY(mark(*this, needed));
   struct Share {
     std::uint64_t live = 0, dead = 0, dead_objects = 0;
     std::vector<Place> keep;
@@ -98,7 +122,11 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
   {
     const std::lock_guard guard(mutex_);
     shares.resize(packs_.size());
-    for (const auto& pack : packs_) damaged_pack.push_back(pack->damaged);
+    for (const auto& pack : packs_) {
+      damaged_pack.push_back(pack->damaged);
+      // What is in it may be mended, but not without its bases, and only it knows them.
+      if (pack->damaged && !all_known) return fail(Code::corrupt, fmt::format("{} is damaged, and a model needs what was in it; nothing was removed", pack->path));
+    }
     for (const auto& [digest, place] : places_) {
       Share& share = shares[place.pack];
       if (needed.contains(digest)) {
@@ -120,7 +148,7 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     out.objects += share.dead_objects;
     out.payload_bytes += share.dead;
     if (!share.keep.empty() && share.dead * 100 < (share.dead + share.live) * kWorthIt) continue;
-    old.push_back(p);
+    if (!apply || may_go(p, share.keep, needed)) old.push_back(p);
   }
   if (!apply) {
     for (const std::uint32_t p : old) out.bytes_freed += shares[p].dead;
@@ -132,11 +160,9 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     std::sort(share.keep.begin(), share.keep.end(), [](const Place& a, const Place& b) { return a.entry.offset < b.entry.offset; });
     for (const Place& place : share.keep) {
       if (cancel != nullptr && cancel->requested()) return fail(Code::cancelled, "stopped; the vault is as it was");
-      Head head;
-      auto payload = payload_of(place, head);
-      // What is damaged stays where it is: its model names it, and perhaps somebody can mend it.
-      if (!payload) return fail(payload.error());
-      const Choice choice{std::move(head), std::move(*payload)};
+      Stored stored = TRY(stored_at(place));
+      auto payload = TRY(payload_of(stored));
+      const Choice choice{std::move(stored.head), std::move(payload)};
       {
         const std::lock_guard guard(mutex_);
         places_.erase(choice.head.digest);
@@ -159,14 +185,16 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
   return out;
 }
 
-Result<bool> Vault::take_over(Vault& from, const Digest& digest) {
+Result<bool> Vault::take_over(Vault& from, const Digest& digest, int most_depth) {
   if (find(digest)) return false;
-  const auto place = from.place_of(digest);
-  if (!place) return fail(Code::not_found, fmt::format("the other vault does not hold {}", digest.hex().substr(0, 16)));
-  for (const Digest& base : place->entry.head.bases) TRY(take_over(from, base));
-  Head head;
-  auto payload = TRY(from.payload_of(*place, head));
-  TRY(append({std::move(head), std::move(payload)}));
+  Stored stored = TRY(from.stored(digest));
+  const auto wrong = [&](std::string_view why) { return fail(Code::corrupt, fmt::format("object {}: {}", digest.hex().substr(0, 16), why)); };
+  if (stored.head.depth > most_depth) return wrong("it does not lie below what is coded against it");
+  for (const Digest& base : stored.head.bases) TRY(take_over(from, base, stored.head.depth - 1));
+  auto payload = TRY(payload_of(stored));
+  // Whoever finds a digest here later trusts that its bytes are those.
+  if (digest_of(TRY(decode(stored.head, payload, 0))) != digest) return wrong("its bytes have another SHA-256");
+  TRY(append({std::move(stored.head), std::move(payload)}));
   return true;
 }
 

@@ -167,6 +167,7 @@ TEST(Collect, LeavesADamagedPackForWhoeverCanMendIt) {
   Bench b;
   b.write("/model/a.bin", b.noise(50'000, 3));
   b.write("/other/b.bin", b.noise(50'000, 4));
+  std::string kept;
   {
     auto vault = b.writer();
     for (const char* folder : {"/model", "/other"}) {
@@ -174,7 +175,11 @@ TEST(Collect, LeavesADamagedPackForWhoeverCanMendIt) {
       ASSERT_TRUE(frozen);
       const auto id = vault->add_model(frozen->model);
       ASSERT_TRUE(id);
-      if (folder == std::string("/other")) ASSERT_TRUE(vault->remove_model(*id));
+      if (folder == std::string("/other")) {
+        ASSERT_TRUE(vault->remove_model(*id));
+      } else {
+        kept = *id;
+      }
     }
   }
   // Neither index nor records can be read any more, but all that is between them.
@@ -189,6 +194,12 @@ TEST(Collect, LeavesADamagedPackForWhoeverCanMendIt) {
   }
   auto vault = b.writer();
   ASSERT_FALSE(vault->damaged().empty());
+  // What the model that stays is coded against, only its pack knows.
+  const auto refused = vault->collect(true, mlxbase::no_progress(), nullptr);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::corrupt);
+  // Without the model nothing speaks against it; the packs stay all the same.
+  ASSERT_TRUE(vault->remove_model(kept));
   const auto done = vault->collect(true, mlxbase::no_progress(), nullptr);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->packs_rewritten, 0U);

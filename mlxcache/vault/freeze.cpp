@@ -403,6 +403,21 @@ Status make_file(Vault& vault, const FrozenName& name, const Means& means, const
   return {};
 }
 
+Result<std::string> copy_model(Vault& to, Vault& from, const FrozenModel& model, const Means& means) {
+  means.progress.stage(fmt::format("copy {}", printable(model.name)), model.bytes, true);
+  for (const FrozenName& n : model.names) {
+    for (const Segment& s : n.segments) {
+      if (cancelled(means)) return fail(Code::cancelled, "stopped; what was copied completely stays");
+      if (s.what == Segment::What::object) TRY(to.take_over(from, s.object));
+      means.progress.advance(s.length);
+    }
+  }
+  TRY(to.publish());
+  means.progress.stage(fmt::format("read {} back", printable(model.name)), model.bytes, true);
+  TRY(read_back(to, model, means));
+  return to.add_model(model);
+}
+
 Status read_back(Vault& vault, const FrozenModel& model, const Means& means) {
   for (const FrozenName& n : model.names) {
     if (n.kind != os::FileKind::regular || n.same_as != 0) continue;

@@ -74,4 +74,8 @@ mlxbase::Status make_file(Vault& vault, const FrozenName& name, const Means& mea
 /// Makes every file of the model anew and compares digests, without writing anything. Errors: as make_file.
 mlxbase::Status read_back(Vault& vault, const FrozenModel& model, const Means& means);
 
+/// Copies a frozen model of another vault with all it is made of; every file is made anew from what was written and compared before the model counts.
+/// Its id. Errors: as read_back, out_of_space.
+mlxbase::Result<std::string> copy_model(Vault& to, Vault& from, const FrozenModel& model, const Means& means);
+
 }  // namespace mlxcache::vault

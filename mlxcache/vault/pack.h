@@ -13,6 +13,7 @@ struct Vault::Pack {
   std::uint64_t size = 0;                        // while it is open
   std::shared_ptr<mlxbase::os::File> file;       // null: not open
   bool damaged = false;                          // it may hold more than could be read
+  bool gone = false;                             // nothing has its name any more, as far as the last look showed
 };
 
 struct Vault::Writer {

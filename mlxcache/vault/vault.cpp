@@ -73,47 +73,91 @@ Result<std::unique_ptr<Vault>> Vault::open(os::FileSystem& fs, const std::string
 }
 
 Status Vault::load() {
-  for (const os::DirEntry& e : TRY(fs_.list(packs_dir(dir_)))) {
-    const std::string full = path::join(packs_dir(dir_), e.name);
-    if (lock_ && e.name.ends_with(kNewSuffix)) {
-      TRY(fs_.unlink(full));  // of a writer that did not finish: no model speaks of it
-    } else if (e.name.ends_with(kPackSuffix)) {
-      if (auto loaded = load_pack(full); !loaded) {
-        if (loaded.error().code == Code::not_found) continue;  // collected this moment
-        if (loaded.error().code != Code::corrupt) return loaded;
-        damaged_.push_back({full, loaded.error().message});
+  if (lock_) {
+    // Of a writer that did not finish: no model speaks of it.
+    for (const std::string& dir : {packs_dir(dir_), models_dir(dir_)}) {
+      for (const os::DirEntry& e : TRY(fs_.list(dir))) {
+        if (e.name.ends_with(kNewSuffix)) TRY(fs_.unlink(path::join(dir, e.name)));
       }
     }
   }
-  if (lock_) {
-    for (const os::DirEntry& e : TRY(fs_.list(models_dir(dir_)))) {
-      if (e.name.ends_with(kNewSuffix)) TRY(fs_.unlink(path::join(models_dir(dir_), e.name)));
+  return refresh();
+}
+
+/// One that cannot be read is named, and the others go on. Errors: not_found, unsupported (a later version).
+Status Vault::load_pack(std::uint32_t number) {
+  Pack& pack = *packs_[number];
+  const auto contents = [&]() -> Result<Contents> {
+    auto file = TRY(fs_.open_read(pack.path));
+    return read_contents(source_of(*file, TRY(file->stat()).size));
+  }();
+  pack.damaged = !contents || !contents->damage.empty();
+  if (!contents) {
+    if (contents.error().code == Code::not_found || contents.error().code == Code::unsupported) return fail(contents.error());
+    damaged_.push_back({pack.path, contents.error().message});
+    return {};
+  }
+  pack.salt = contents->salt;
+  for (const Damage& d : contents->damage) damaged_.push_back({pack.path, fmt::format("bytes {} to {}: {}", d.begin, d.end, d.what)});
+  for (const Entry& e : contents->entries) index({number, e});
+  return {};
+}
+
+Status Vault::refresh() {
+  const std::lock_guard guard(mutex_);
+  bool again = true;
+  for (int round = 0; again && round < 16; ++round) {
+    std::unordered_set<std::string> there;
+    for (const os::DirEntry& e : TRY(fs_.list(packs_dir(dir_)))) {
+      if (e.name.ends_with(kPackSuffix)) there.insert(path::join(packs_dir(dir_), e.name));
     }
+    bool lost = false;
+    for (const auto& pack : packs_) {
+      const bool gone = !there.contains(pack->path);
+      lost = lost || (gone && !pack->gone);
+      pack->gone = gone;
+      there.erase(pack->path);
+    }
+    const std::size_t known = packs_.size();
+    for (const std::string& full : there) {
+      packs_.push_back(std::make_unique<Pack>());
+      packs_.back()->path = full;
+    }
+    // Somebody has collected: what was in packs that are gone may be in any other.
+    std::unordered_map<Digest, Place> before;
+    if (lost) {
+      before = std::move(places_);
+      places_.clear();
+      candidates_.clear();
+      damaged_.clear();
+    }
+    again = false;
+    for (auto p = static_cast<std::uint32_t>(lost ? 0 : known); p < packs_.size(); ++p) {
+      if (packs_[p]->gone) continue;
+      const auto loaded = load_pack(p);
+      if (loaded) continue;
+      if (loaded.error().code != Code::not_found) return loaded;
+      again = true;  // collected this moment: what was in it is in a pack that came after we had looked
+    }
+    if (lost) keep_what_is_open(before);
   }
   return {};
 }
 
-Status Vault::load_pack(const std::string& name) {
-  auto file = TRY(fs_.open_read(name));
-  const auto contents = TRY(read_contents(source_of(*file, TRY(file->stat()).size)));
-  auto pack = std::make_unique<Pack>();
-  pack->path = name;
-  pack->salt = contents.salt;
-  pack->damaged = !contents.damage.empty();
-  for (const Damage& d : contents.damage) damaged_.push_back({name, fmt::format("bytes {} to {}: {}", d.begin, d.end, d.what)});
-  packs_.push_back(std::move(pack));
-  const auto number = static_cast<std::uint32_t>(packs_.size() - 1);
-  for (const Entry& e : contents.entries) index({number, e});
-  return {};
-}
-
-/// Somebody has collected since: what was in packs that are gone is in new ones.
-Status Vault::reload() {
-  const std::lock_guard guard(mutex_);
-  places_.clear();
-  candidates_.clear();
-  damaged_.clear();
-  return load();
+/// What only a pack has that is gone, but open, stays readable. The others give their room on the disk back.
+void Vault::keep_what_is_open(const std::unordered_map<Digest, Place>& before) {
+  std::unordered_set<std::uint32_t> used;
+  for (const auto& [digest, place] : before) {
+    const Pack& pack = *packs_[place.pack];
+    if (!pack.gone || !pack.file || places_.contains(digest)) continue;
+    index(place);
+    used.insert(place.pack);
+  }
+  std::erase_if(open_packs_, [&](std::uint32_t p) {
+    if (!packs_[p]->gone || used.contains(p)) return false;
+    packs_[p]->file.reset();
+    return true;
+  });
 }
 
 void Vault::index(const Place& place) {
@@ -159,33 +203,29 @@ Result<std::shared_ptr<os::File>> Vault::file_of(std::uint32_t number) {
   pack.size = TRY(pack.file->stat()).size;
   open_packs_.push_back(number);
   if (open_packs_.size() > most_open_) {
-    packs_[open_packs_.front()]->file.reset();  // who reads it now holds it
-    open_packs_.erase(open_packs_.begin());
+    // The oldest, but none that is gone: there would be no way back to it. Who reads it now holds it.
+    auto oldest = std::ranges::find_if(open_packs_, [&](std::uint32_t p) {
+      const auto stat = packs_[p]->file->stat();
+      return p != number && stat && stat->links > 0;
+    });
+    if (oldest == open_packs_.end()) oldest = open_packs_.begin();
+    packs_[*oldest]->file.reset();
+    open_packs_.erase(oldest);
   }
   return pack.file;
 }
 
-Result<std::vector<std::byte>> Vault::payload_of(const Place& place, Head& head) {
-  Stored stored = TRY(stored_at(place));
+Result<std::vector<std::byte>> Vault::payload_of(const Stored& stored) {
   std::vector<std::byte> payload(static_cast<std::size_t>(stored.head.payload));
   (void)TRY(stored.payload.read(0, payload));  // all of it, since all is asked for
-  head = std::move(stored.head);
   return payload;
 }
 
 Result<std::vector<std::byte>> Vault::read_at(const Digest& digest, int depth) {
-  const auto place = place_of(digest);
-  if (!place) return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
-  Head head;
-  auto payload = payload_of(*place, head);
-  if (!payload && payload.error().code == Code::not_found && !lock_) {
-    TRY(reload());
-    const auto moved = place_of(digest);
-    if (!moved) return fail(payload.error());
-    payload = payload_of(*moved, head);
-  }
+  const Stored stored = TRY(this->stored(digest));
+  auto payload = payload_of(stored);
   if (!payload) return fail(payload.error());
-  auto bytes = decode(head, std::move(*payload), depth);
+  auto bytes = decode(stored.head, std::move(*payload), depth);
   if (!bytes && bytes.error().code == Code::corrupt) {
     return fail(Code::corrupt, fmt::format("object {}: {}", digest.hex().substr(0, 16), bytes.error().message));
   }
@@ -249,7 +289,7 @@ Result<Vault::Stored> Vault::stored(const Digest& digest) {
     if (found || found.error().code != Code::not_found || lock_) return found;
   }
   if (!lock_) {
-    TRY(reload());  // collected since, or frozen since
+    TRY(refresh());  // collected since, or frozen since
     if (const auto moved = place_of(digest)) return stored_at(*moved);
   }
   return fail(Code::not_found, fmt::format("the vault does not hold {}", digest.hex().substr(0, 16)));
@@ -263,25 +303,6 @@ void Vault::hold_packs() {
     count = packs_.size();
   }
   for (std::uint32_t p = 0; p < count; ++p) (void)file_of(p);  // one that is gone is found anew when it is needed
-}
-
-Status Vault::refresh() {
-  std::unordered_set<std::string> known;
-  {
-    const std::lock_guard guard(mutex_);
-    for (const auto& pack : packs_) known.insert(pack->path);
-  }
-  for (const os::DirEntry& e : TRY(fs_.list(packs_dir(dir_)))) {
-    const std::string full = path::join(packs_dir(dir_), e.name);
-    if (!e.name.ends_with(kPackSuffix) || known.contains(full)) continue;
-    const std::lock_guard guard(mutex_);
-    if (auto loaded = load_pack(full); !loaded) {
-      if (loaded.error().code == Code::not_found) continue;  // collected this moment
-      if (loaded.error().code != Code::corrupt) return loaded;
-      damaged_.push_back({full, loaded.error().message});
-    }
-  }
-  return {};
 }
 
 // ---- writing ---------------------------------------------------------------------------------------------------------------
@@ -366,7 +387,10 @@ Status Vault::each_model(const std::function<Status(ModelFile&)>& see, std::vect
     const std::string full = path::join(models_dir(dir_), name);
     auto text = os::read_small_file(fs_, full, kMaxModelFile, os::Follow::no);
     if (!text && text.error().code == Code::not_found) continue;
-    if (!text) return fail(text.error());
+    if (!text) {
+      damaged.push_back({full, text.error().message});
+      continue;
+    }
     auto parsed = parse_frozen(mlxbase::as_bytes(*text));
     if (!parsed) {
       damaged.push_back({full, parsed.error().message});

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "mlxbase/core/progress.h"
@@ -81,7 +82,7 @@ class Vault {
   mlxbase::Result<Stored> stored(const Digest& digest);
   /// Opens every pack and keeps them open, as many as descriptors allow: what collecting unlinks stays readable.
   void hold_packs();
-  /// Looks for packs that came since. Only of a vault that is open to be read. Errors: io.
+  /// Looks for packs that came since, and for those that are gone. Only of a vault that is open to be read. Errors: io.
   mlxbase::Status refresh();
 
   /// Keeps the bytes in the cheapest way it knows. `digest` is their SHA-256. They are readable at once, and there for good after publish().
@@ -91,7 +92,7 @@ class Vault {
   /// Ends the pack that is being written: synced and under its final name.
   mlxbase::Status publish();
 
-  /// Calls `see` for each frozen model, oldest first; one that cannot be read is added to `damaged`.
+  /// Calls `see` for each frozen model, oldest first; one that cannot be read, whatever the reason, is added to `damaged`.
   mlxbase::Status each_model(const std::function<mlxbase::Status(ModelFile&)>& see, std::vector<Damaged>& damaged);
   /// Publishes what is still open, then the model. Its id.
   mlxbase::Result<std::string> add_model(const FrozenModel& model);
@@ -110,7 +111,7 @@ class Vault {
     std::uint64_t packs_rewritten = 0;
     std::uint64_t bytes_freed = 0;    // of the disk
   };
-  /// Errors: corrupt (a model cannot be read: nothing is removed then), busy, io, cancelled.
+  /// Errors: corrupt (a model, or the head of something that a model needs, cannot be read: nothing is removed then), io, cancelled.
   mlxbase::Result<Collected> collect(bool apply, mlxbase::Progress& progress, const mlxbase::Cancel* cancel);
 
   /// Reads every object and compares its SHA-256; `damaged` gets what is not as it should be, with the objects that depend on it.
@@ -122,8 +123,9 @@ class Vault {
   };
   mlxbase::Result<Verified> verify(unsigned workers, mlxbase::Progress& progress, const mlxbase::Cancel* cancel);
 
-  /// Copies an object's record as it lies there, bases first. True if it was not there yet. `from` is another vault.
-  mlxbase::Result<bool> take_over(Vault& from, const Digest& digest);
+  /// Copies an object's record as it lies there, bases first, if its bytes have that SHA-256. True if it was not there yet. `from` is another vault.
+  /// Errors: not_found, corrupt, io.
+  mlxbase::Result<bool> take_over(Vault& from, const Digest& digest, int most_depth = kMaxDepth);
 
  private:
   static constexpr std::size_t kOpenPacks = 48;  // macOS gives 256 descriptors
@@ -140,15 +142,17 @@ class Vault {
 
   Vault(mlxbase::os::FileSystem& fs, std::string dir);
   mlxbase::Status load();
-  mlxbase::Status load_pack(const std::string& name);
-  mlxbase::Status reload();
+  mlxbase::Status load_pack(std::uint32_t number);
+  void keep_what_is_open(const std::unordered_map<Digest, Place>& before);
   mlxbase::Status begin_pack();
   mlxbase::Status close_pack();
   mlxbase::Result<std::shared_ptr<mlxbase::os::File>> file_of(std::uint32_t pack);
   std::optional<Place> place_of(const Digest& digest) const;
   void index(const Place& place);
   mlxbase::Result<Stored> stored_at(const Place& place);
-  mlxbase::Result<std::vector<std::byte>> payload_of(const Place& place, Head& head);
+  static mlxbase::Result<std::vector<std::byte>> payload_of(const Stored& stored);
+  bool can_be_read(const Place& place);
+  bool may_go(std::uint32_t pack, const std::vector<Place>& keep, const std::unordered_set<Digest>& needed);
   mlxbase::Result<std::vector<std::byte>> decode(const Head& head, std::vector<std::byte> payload, int depth);
   mlxbase::Result<std::vector<std::byte>> read_at(const Digest& digest, int depth);
   /// The known object that is most like these bytes, if one is; with its place.

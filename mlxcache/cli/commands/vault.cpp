@@ -236,21 +236,17 @@ Result<Exit> copy(Session& session, std::string_view action, const std::string& 
   }
   warn_of_damage(session, damaged);
   json::Value models{json::Array{}};
-  std::uint64_t copied = 0;
+  std::uint64_t copied = 0, failed = 0;
   for (const vault::ModelFile& file : files) {
     if (there.contains(key(file.model))) continue;
-    session.progress().stage(fmt::format("copy {}", printable(file.model.name)), file.model.bytes, true);
-    for (const auto& n : file.model.names) {
-      for (const auto& s : n.segments) {
-        if (session.cancelled()) return fail(Code::cancelled, "stopped; what was copied completely stays");
-        if (s.what == vault::Segment::What::object) TRY(target->take_over(*source, s.object));
-        session.progress().advance(s.length);
-      }
+    if (const auto done = vault::copy_model(*target, *source, file.model, vault_means(session)); !done) {
+      // What is damaged costs its model, and no other.
+      if (done.error().code == Code::cancelled || done.error().code == Code::out_of_space) return fail(done.error());
+      damaged.push_back({file.model.name, done.error().message});
+      session.warn(fmt::format("{} was not copied: {}", printable(file.model.name), printable(done.error().message)));
+      ++failed;
+      continue;
     }
-    TRY(target->publish());
-    session.progress().stage(fmt::format("read {} back", printable(file.model.name)), file.model.bytes, true);
-    TRY(vault::read_back(*target, file.model, vault_means(session)));
-    TRY(target->add_model(file.model));
     ++copied;
     models.push(mlxbase::to_utf8(file.model.name));
   }
@@ -258,10 +254,12 @@ Result<Exit> copy(Session& session, std::string_view action, const std::string& 
   json::Value document = begin(action, action == "export" ? from : to);
   set_path(document, "other", action == "export" ? to : from);
   document.set("copied", std::move(models));
-  document.set("there", files.size() - copied);
+  const std::uint64_t known = files.size() - copied - failed;
+  document.set("there", known);
+  document.set("damaged", damage_json(damaged));
   session.emit(kSchema, std::move(document));
   session.say_wrapped(fmt::format("{} {} to {}, read back and compared{}.", session.style().green("Copied"), count(copied, "model"), session.show_path(to),
-                                  copied == files.size() ? std::string() : fmt::format("; {} were there already", files.size() - copied)));
+                                  known == 0 ? std::string() : fmt::format("; {} were there already", known)));
   return damaged.empty() ? Exit::ok : Exit::found;
 }
 
