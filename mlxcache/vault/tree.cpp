@@ -161,8 +161,7 @@ Status FrozenTree::look() {
     }
     return {};
   }, damaged));
-  TRY(vault_.refresh());
-  vault_.hold_packs();
+  TRY(look_at_packs());
   damaged_ = std::move(damaged);
   places_[kTop].names.clear();
   places_[kTop].numbers.clear();
@@ -179,10 +178,21 @@ Status FrozenTree::look() {
   return {};
 }
 
+/// Holds those that came, and lets those go whose objects are in others now.
+Status FrozenTree::look_at_packs() {
+  if (const auto stat = vault_.fs().stat(path::join(vault_.dir(), "packs"))) packs_at_ns_ = stat->mtime_ns;
+  TRY(vault_.refresh());
+  vault_.hold_packs();
+  return {};
+}
+
 Status FrozenTree::look_if_changed() {
-  const auto stat = vault_.fs().stat(path::join(vault_.dir(), "models"));
-  if (!stat || stat->mtime_ns == looked_at_ns_) return {};  // a vault that is away for a moment shows what it had
-  return look();
+  // A vault that is away for a moment shows what it had.
+  const auto models = vault_.fs().stat(path::join(vault_.dir(), "models"));
+  if (models && models->mtime_ns != looked_at_ns_) return look();
+  const auto packs = vault_.fs().stat(path::join(vault_.dir(), "packs"));
+  if (packs && packs->mtime_ns != packs_at_ns_) return look_at_packs();
+  return {};
 }
 
 Result<std::uint64_t> FrozenTree::find(std::uint64_t folder, std::string_view name) {

@@ -54,6 +54,7 @@ class FrozenTree final : public mlxbase::os::FileTree {
 
   FrozenTree(Vault& vault, Reader& reader) : vault_(vault), reader_(reader) { places_.resize(kTop + 1); }
   mlxbase::Status look();
+  mlxbase::Status look_at_packs();
   mlxbase::Status look_if_changed();
   std::uint64_t add(std::uint64_t parent, const std::string& name, Place place);
   void attach(std::uint64_t parent, const std::string& name, std::uint64_t node);
@@ -69,6 +70,7 @@ class FrozenTree final : public mlxbase::os::FileTree {
   std::map<std::string, std::uint64_t> above_;    // folders above the models, by path
   std::set<std::string> shown_;                   // ids
   std::int64_t looked_at_ns_ = 0;                 // the time of the folder of models then
+  std::int64_t packs_at_ns_ = 0;                  // the same of that of packs
   std::vector<Damaged> damaged_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "mlxbase/testing/hooked_file_system.h"
 #include "mlxcache/vault/vault_fixture.h"
 
 namespace mlxcache::vault {
@@ -132,6 +133,33 @@ TEST_F(Shown, ModelsComeAndGoAndNodesStay) {
   out.resize(5000);
   ASSERT_TRUE(tree->read(file, 0, out)) << "who had it open goes on";
   EXPECT_EQ(out, b.noise(5000, 1));
+}
+
+TEST_F(Shown, PacksThatWereReplacedAreLetGo) {
+  b.write("/model/a.bin", b.noise(5000, 1));
+  b.write("/model/b.bin", b.noise(9000, 2));
+  const auto both = freeze_as("both", "s", 1);
+  ASSERT_TRUE(b.fs.unlink("/model/b.bin"));
+  freeze_as("one", "s", 2);
+  const std::string old = b.only_pack();
+  int reads = 0;
+  mlxbase::testing::HookedFileSystem fs(b.memory, [&](const mlxbase::testing::Call& call) -> mlxbase::Status {
+    reads += call.name == "pread" && call.path == old ? 1 : 0;
+    return {};
+  });
+  auto vault = *Vault::open(fs, b.dir, Access::read);
+  Reader reader(*vault, 0);
+  auto tree = *FrozenTree::make(*vault, reader);
+  { ASSERT_TRUE(b.writer()->remove_model(both)); }
+  ASSERT_THAT(paths(*tree), testing::Contains("s/one/a.bin"));
+  { ASSERT_TRUE(b.writer()->collect(true, mlxbase::no_progress(), nullptr)); }  // the folder of models stays as it is
+  ASSERT_FALSE(b.fs.stat(old));
+  const std::uint64_t file = at(*tree, "s/one/a.bin");
+  reads = 0;
+  Bytes out(5000);
+  ASSERT_TRUE(tree->read(file, 0, out));
+  EXPECT_EQ(out, b.noise(5000, 1));
+  EXPECT_EQ(reads, 0);
 }
 
 }  // namespace
