@@ -164,7 +164,7 @@ void Vault::index(const Place& place) {
   const Head& head = place.entry.head;
   if (!places_.try_emplace(head.digest, place).second) return;
   if (head.depth >= kMaxDepth) return;
-  if (const auto sketch = sketch_of(head)) candidates_[sketch->columns].push_back({head.digest, *sketch});
+  if (const auto sketch = sketch_of(head)) candidates_[sketch->columns].add(head.digest, *sketch);
 }
 
 std::vector<Damaged> Vault::damaged() const {

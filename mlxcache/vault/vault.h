@@ -1,6 +1,8 @@
 #pragma once
 // A folder in which every run of bytes is kept once, small, and under its SHA-256: packs of objects, and frozen models made of them.
 // One process writes at a time; any number read, also while one writes or collects. Format: docs/formats/vault.md.
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -11,6 +13,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "mlxbase/core/progress.h"
@@ -172,12 +175,19 @@ class Vault {
   std::size_t most_open_ = kOpenPacks;
   std::uint64_t pack_bytes_ = std::uint64_t{1} << 30U;
 
-  /// Possible bases, by elements a row.
-  struct Candidate {
-    Digest digest;
-    codec::Sketch sketch;
+  /// Possible bases of as many elements a row. Where there are many, most are told apart by the rough copies of their sketches, which lie one behind the other.
+  struct Candidates {
+    static constexpr std::size_t kRough = 32;
+    using Rough = std::array<std::uint8_t, kRough>;
+    static Rough rough_of(const codec::Sketch& sketch);
+    void add(const Digest& digest, const codec::Sketch& sketch);
+    /// Nothing if none is like it.
+    const Digest* nearest(const codec::Sketch& sketch) const;
+
+    std::vector<Rough> rough;
+    std::vector<std::pair<Digest, codec::Sketch>> all;
   };
-  std::unordered_map<std::uint64_t, std::vector<Candidate>> candidates_;
+  std::unordered_map<std::uint64_t, Candidates> candidates_;
 };
 
 }  // namespace mlxcache::vault

@@ -131,6 +131,23 @@ TEST(Vault, KeepsAFineTuneAsADifference) {
   EXPECT_LT(put->head.payload, tuned.size() / 2);
 }
 
+TEST(Vault, FindsABaseAmongManyStrangers) {
+  Bench b;
+  auto vault = b.writer();
+  std::vector<Bytes> known;
+  for (unsigned i = 0; i < 400; ++i) {
+    known.push_back(b.floats(33, 256, 100 + i));
+    ASSERT_TRUE(vault->put(digest_of(known.back()), known.back(), {Dtype::bf16, 0, 256}));
+  }
+  for (const std::size_t i : {std::size_t{3}, std::size_t{170}, std::size_t{399}}) {
+    const auto tuned = b.nudged(known[i], 7);
+    const auto put = vault->put(digest_of(tuned), tuned, {Dtype::bf16, 0, 256});
+    ASSERT_TRUE(put);
+    EXPECT_THAT(put->head.bases, testing::ElementsAre(digest_of(known[i]))) << i;
+    EXPECT_EQ(*vault->read(digest_of(tuned)), tuned);
+  }
+}
+
 TEST(Pack, IsWrittenAsTheFormatsPageShows) {
   // The page's example, which another program made from the page.
   constexpr std::string_view kExample =
