@@ -18,7 +18,6 @@ using mlxbase::Status;
 
 namespace {
 
-constexpr double kLikeEnough = 0.05;             // below that the codec found nothing to gain from a base
 constexpr std::uint64_t kLeastSketched = 16384;  // shorter ones gain less than their sketch takes
 
 }  // namespace
@@ -77,47 +76,11 @@ Result<std::vector<std::byte>> Vault::decode(const Head& head, std::vector<std::
   return fail(Code::unsupported, "it is kept in a way that this program does not know");
 }
 
-/// Of each of the first values sign, the lower end of the exponent and two bits behind: those of strangers are rarely equal.
-Vault::Candidates::Rough Vault::Candidates::rough_of(const codec::Sketch& sketch) {
-  Rough out{};
-  for (std::size_t i = 0; i < kRough; ++i) out[i] = static_cast<std::uint8_t>((sketch.values[i] >> 8U & 0x80U) | (sketch.values[i] >> 5U & 0x7fU));
-  return out;
-}
-
-void Vault::Candidates::add(const Digest& digest, const codec::Sketch& sketch) {
-  rough.push_back(rough_of(sketch));
-  all.emplace_back(digest, sketch);
-}
-
-const Digest* Vault::Candidates::nearest(const codec::Sketch& sketch) const {
-  constexpr std::size_t kFew = 256;   // so many are compared exactly
-  constexpr unsigned kAlike = 3;      // of 32 values; of strangers one is
-  const bool many = all.size() > kFew;
-  const Rough mine = rough_of(sketch);
-  double best = kLikeEnough;
-  const Digest* found = nullptr;
-  for (std::size_t c = 0; c < all.size(); ++c) {
-    if (many) {
-      const Rough& theirs = rough[c];
-      std::uint8_t alike = 0;
-      for (std::size_t i = 0; i < kRough; ++i) alike = static_cast<std::uint8_t>(alike + (mine[i] == theirs[i] ? 1 : 0));
-      if (alike < kAlike) continue;
-    }
-    const double s = codec::similarity(sketch, all[c].second);
-    // Of equals the one that was there first: it is nearest to the root of its family.
-    if (s > best) {
-      best = s;
-      found = &all[c].first;
-    }
-  }
-  return found;
-}
-
-std::optional<Vault::Place> Vault::nearest(const codec::Sketch& sketch) const {
+std::optional<Vault::Place> Vault::nearest(const codec::Sketch& sketch, std::uint64_t bytes) const {
   const std::lock_guard guard(mutex_);
   const auto among = candidates_.find(sketch.columns);
   if (among == candidates_.end()) return std::nullopt;
-  const Digest* found = among->second.nearest(sketch);
+  const Digest* found = among->second.nearest(sketch, bytes);
   const auto at = found == nullptr ? places_.end() : places_.find(*found);
   if (at == places_.end()) return std::nullopt;
   return at->second;
@@ -141,7 +104,7 @@ Result<Vault::Choice> Vault::choose(const Digest& digest, std::span<const std::b
   if (bytes.size() >= kLeastSketched && head.layout.dtype > Dtype::bytes && head.layout.dtype <= Dtype::boolean) {
     const codec::Sketch sketch = codec::sketch(bytes, as_coded);
     head.sketch = encode_sketch(sketch);
-    near = nearest(sketch);
+    near = nearest(sketch, bytes.size());
     if (near) {
       if (auto read = this->read(near->entry.head.digest)) {
         base = std::move(*read);

@@ -106,6 +106,7 @@ std::uint64_t FrozenTree::build(const std::shared_ptr<const FrozenModel>& model)
     place.kind = n.kind;
     place.model = model;
     place.name = i;
+    for (const Segment& s : model->names[n.same_as == 0 ? i : n.same_as - 1].segments) place.allocated_bytes += s.what == Segment::What::hole ? 0 : s.length;
     if (n.same_as != 0) place.inode = numbers[n.same_as - 1];
     numbers[i] = add(folder(slash == std::string::npos ? std::string() : p.substr(0, slash)), slash == std::string::npos ? p : p.substr(slash + 1), std::move(place));
   }
@@ -226,7 +227,7 @@ Result<FrozenTree::Node> FrozenTree::node(std::uint64_t number) {
   if (p.kind == FileKind::symlink) n.size = name->link_text.size();
   if (p.kind == FileKind::regular) {
     n.size = name->size;
-    for (const Segment& s : name->segments) n.allocated_bytes += s.what == Segment::What::hole ? 0 : s.length;
+    n.allocated_bytes = p.allocated_bytes;
   }
   return n;
 }

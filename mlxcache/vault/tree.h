@@ -46,6 +46,7 @@ class FrozenTree final : public mlxbase::os::FileTree {
     std::size_t name = 0;                      // in model->names; of a folder that the model does not speak of: their number
     std::uint64_t inode = 0;
     std::uint64_t links = 1;
+    std::uint64_t allocated_bytes = 0;         // of a file: what is no hole
     std::map<std::string, std::uint64_t, std::less<>> names;  // of a folder
     std::set<std::uint64_t> numbers;                          // the same, by number
     std::shared_ptr<const FrozenFile> file;                   // once it was read

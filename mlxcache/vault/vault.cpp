@@ -162,9 +162,11 @@ void Vault::keep_what_is_open(const std::unordered_map<Digest, Place>& before) {
 
 void Vault::index(const Place& place) {
   const Head& head = place.entry.head;
-  if (!places_.try_emplace(head.digest, place).second) return;
-  if (head.depth >= kMaxDepth) return;
-  if (const auto sketch = sketch_of(head)) candidates_[sketch->columns].add(head.digest, *sketch);
+  const auto [at, fresh] = places_.try_emplace(head.digest, place);
+  if (!fresh) return;
+  if (const auto sketch = sketch_of(head); sketch && head.depth < kMaxDepth) candidates_[sketch->columns].add(head.digest, *sketch);
+  // Its record has it; here it would be most of what a tensor takes.
+  at->second.entry.head.sketch = std::string();
 }
 
 std::vector<Damaged> Vault::damaged() const {
@@ -251,7 +253,10 @@ Result<Vault::Stored> Vault::stored_at(const Place& place) {
   };
   auto read = read_record(source_of(*file, size), place.entry.offset, salt);
   if (!read) return in_pack(read.error());
-  if (read->head != place.entry.head) return in_pack({Code::corrupt, fmt::format("the record at byte {} is not the one in the index", place.entry.offset)});
+  const std::string sketch = std::exchange(read->head.sketch, std::string());
+  const bool same = read->head == place.entry.head;
+  read->head.sketch = sketch;
+  if (!same) return in_pack({Code::corrupt, fmt::format("the record at byte {} is not the one in the index", place.entry.offset)});
   Stored out;
   out.head = read->head;
   const auto record = std::make_shared<const Record>(std::move(*read));

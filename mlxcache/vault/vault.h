@@ -1,7 +1,6 @@
 #pragma once
 // A folder in which every run of bytes is kept once, small, and under its SHA-256: packs of objects, and frozen models made of them.
 // One process writes at a time; any number read, also while one writes or collects. Format: docs/formats/vault.md.
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,7 +12,6 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
-#include <utility>
 #include <vector>
 
 #include "mlxbase/core/progress.h"
@@ -21,6 +19,7 @@
 #include "mlxbase/format/byte_source.h"
 #include "mlxbase/os/file_system.h"
 #include "mlxcache/codec/codec.h"
+#include "mlxcache/vault/candidates.h"
 #include "mlxcache/vault/frozen.h"
 #include "mlxcache/vault/object.h"
 #include "mlxcache/vault/pack_format.h"
@@ -70,8 +69,9 @@ class Vault {
   /// Packs and models that are damaged, as far as opening showed.
   std::vector<Damaged> damaged() const;
 
+  /// Its head, less the sketch.
   std::optional<Head> find(const Digest& digest) const;
-  /// Every object, in no order.
+  /// Those of every object, in no order.
   std::vector<Head> heads() const;
   /// All bytes of an object; checksums of the pack's blocks are compared, not the SHA-256. Errors: not_found, corrupt (names pack and range), io.
   mlxbase::Result<std::vector<std::byte>> read(const Digest& digest);
@@ -159,7 +159,7 @@ class Vault {
   mlxbase::Result<std::vector<std::byte>> decode(const Head& head, std::vector<std::byte> payload, int depth);
   mlxbase::Result<std::vector<std::byte>> read_at(const Digest& digest, int depth);
   /// The known object that is most like these bytes, if one is; with its place.
-  std::optional<Place> nearest(const codec::Sketch& sketch) const;
+  std::optional<Place> nearest(const codec::Sketch& sketch, std::uint64_t bytes) const;
   mlxbase::Result<Choice> choose(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout);
   mlxbase::Result<Put> append(const Choice& choice);
 
@@ -175,18 +175,7 @@ class Vault {
   std::size_t most_open_ = kOpenPacks;
   std::uint64_t pack_bytes_ = std::uint64_t{1} << 30U;
 
-  /// Possible bases of as many elements a row. Where there are many, most are told apart by the rough copies of their sketches, which lie one behind the other.
-  struct Candidates {
-    static constexpr std::size_t kRough = 32;
-    using Rough = std::array<std::uint8_t, kRough>;
-    static Rough rough_of(const codec::Sketch& sketch);
-    void add(const Digest& digest, const codec::Sketch& sketch);
-    /// Nothing if none is like it.
-    const Digest* nearest(const codec::Sketch& sketch) const;
-
-    std::vector<Rough> rough;
-    std::vector<std::pair<Digest, codec::Sketch>> all;
-  };
+  /// Possible bases, by elements a row.
   std::unordered_map<std::uint64_t, Candidates> candidates_;
 };
 
