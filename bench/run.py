@@ -315,7 +315,12 @@ def pulls(bench):
     pull.run(bench)
 
 
-BENCHMARKS = {"scan": Bench.scan, "digests": Bench.digests, "dedup": Bench.dedup, "hashing": Bench.hashing, "million": Bench.million, "pull": pulls}
+def mounts(bench):
+    import mount
+    mount.run(bench)
+
+
+BENCHMARKS = {"scan": Bench.scan, "digests": Bench.digests, "dedup": Bench.dedup, "hashing": Bench.hashing, "million": Bench.million, "pull": pulls, "mount": mounts}
 
 
 def main():
@@ -337,6 +342,7 @@ def main():
                          help="pull: measure this part only (may be given several times); the report takes the others from such runs before")
     options.add_argument("--clients", default=str(HERE.parent / "build/bench/clients"), help="where `bench/run` installed huggingface_hub and Ollama")
     options.add_argument("--dedup-gib", type=float, default=1.5)
+    options.add_argument("--mount-mib", type=int, default=256, help="mount: MiB of each of its two models")
     chosen = options.parse_args()
     chosen.keep = chosen.keep or chosen.make
     if os.name != "posix" or sys.platform == "darwin" or os.geteuid() != 0:
