@@ -105,6 +105,10 @@ Result<Vault::Choice> Vault::choose(const Digest& digest, std::span<const std::b
     const codec::Sketch sketch = codec::sketch(bytes, as_coded);
     head.sketch = encode_sketch(sketch);
     near = nearest(sketch, bytes.size());
+    // Where it takes the place of a copy that is no good, others may be coded against it: it may not lie deeper than that.
+    for (const Place& copy : copies_of(digest)) {
+      if (near && near->entry.head.depth >= copy.entry.head.depth) near.reset();
+    }
     if (near) {
       if (auto read = this->read(near->entry.head.digest)) {
         base = std::move(*read);

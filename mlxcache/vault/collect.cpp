@@ -113,6 +113,15 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
   TRY(publish());
   std::unordered_set<Digest> needed;
   const bool all_known = TRY(mark(*this, needed));
+  if (has_copies()) {
+    // Where the first copy is no good and another is, the other counts: so the pack of the first may go.
+    for (const Digest& digest : needed) {
+      const auto copies = copies_of(digest);
+      if (copies.empty() || can_be_read(*place_of(digest))) continue;
+      const auto good = std::ranges::find_if(copies, [&](const Place& copy) { return can_be_read(copy); });
+      if (good != copies.end()) prefer(*good);
+    }
+  }
   struct Share {
     std::uint64_t live = 0, dead = 0, dead_objects = 0;
     std::vector<Place> keep;
@@ -177,6 +186,7 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     TRY(fs_.unlink(packs_[p]->path));
     packs_[p]->file.reset();
     std::erase_if(places_, [&](const auto& item) { return item.second.pack == p; });
+    std::erase_if(copies_, [&](const auto& item) { return item.second.pack == p; });
     ++out.packs_rewritten;
   }
   TRY(fs_.sync_dir(dir_ + "/packs"));
@@ -193,7 +203,13 @@ Result<bool> Vault::take_over(Vault& from, const Digest& digest, int most_depth)
   for (const Digest& base : stored.head.bases) TRY(take_over(from, base, stored.head.depth - 1));
   auto payload = TRY(payload_of(stored));
   // Whoever finds a digest here later trusts that its bytes are those.
-  if (digest_of(TRY(decode(stored.head, payload, 0))) != digest) return wrong("its bytes have another SHA-256");
+  const auto bytes = TRY(decode(stored.head, payload, 0));
+  if (digest_of(bytes) != digest) return wrong("its bytes have another SHA-256");
+  const auto copies = copies_of(digest);
+  if (std::ranges::any_of(copies, [&](const Place& copy) { return copy.entry.head.depth < stored.head.depth; })) {
+    // Others here may be coded against it, as it was.
+    return !TRY(put(digest, bytes, stored.head.layout)).known;
+  }
   TRY(append({std::move(stored.head), std::move(payload)}));
   return true;
 }

@@ -404,18 +404,27 @@ Status make_file(Vault& vault, const FrozenName& name, const Means& means, const
 }
 
 Result<std::string> copy_model(Vault& to, Vault& from, const FrozenModel& model, const Means& means) {
-  means.progress.stage(fmt::format("copy {}", printable(model.name)), model.bytes, true);
-  for (const FrozenName& n : model.names) {
-    for (const Segment& s : n.segments) {
-      if (cancelled(means)) return fail(Code::cancelled, "stopped; what was copied completely stays");
-      if (s.what == Segment::What::object) TRY(to.take_over(from, s.object));
-      means.progress.advance(s.length);
+  const auto once = [&]() -> Status {
+    means.progress.stage(fmt::format("copy {}", printable(model.name)), model.bytes, true);
+    for (const FrozenName& n : model.names) {
+      for (const Segment& s : n.segments) {
+        if (cancelled(means)) return fail(Code::cancelled, "stopped; what was copied completely stays");
+        if (s.what == Segment::What::object) TRY(to.take_over(from, s.object));
+        means.progress.advance(s.length);
+      }
     }
-  }
-  TRY(to.publish());
-  means.progress.stage(fmt::format("read {} back", printable(model.name)), model.bytes, true);
-  TRY(read_back(to, model, means));
+    TRY(to.publish());
+    means.progress.stage(fmt::format("read {} back", printable(model.name)), model.bytes, true);
+    return read_back(to, model, means);
+  };
+  TRY(twice(to, model, once));
   return to.add_model(model);
+}
+
+Status twice(Vault& vault, const FrozenModel& model, const std::function<Status()>& store) {
+  Status done = store();
+  if (done || (done.error().code != Code::corrupt && done.error().code != Code::io) || vault.doubt(model) == 0) return done;
+  return store();
 }
 
 Status read_back(Vault& vault, const FrozenModel& model, const Means& means) {

@@ -74,6 +74,10 @@ mlxbase::Status make_file(Vault& vault, const FrozenName& name, const Means& mea
 /// Makes every file of the model anew and compares digests, without writing anything. Errors: as make_file.
 mlxbase::Status read_back(Vault& vault, const FrozenModel& model, const Means& means);
 
+/// Calls `store`, which puts what `model` is made of and reads it back. If that fails because something that the vault had already is damaged, that is forgotten
+/// and `store` called once more: it puts good bytes beside the damaged ones, also for other models that need them.
+mlxbase::Status twice(Vault& vault, const FrozenModel& model, const std::function<mlxbase::Status()>& store);
+
 /// Copies a frozen model of another vault with all it is made of; every file is made anew from what was written and compared before the model counts.
 /// Its id. Errors: as read_back, out_of_space.
 mlxbase::Result<std::string> copy_model(Vault& to, Vault& from, const FrozenModel& model, const Means& means);

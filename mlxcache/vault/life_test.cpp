@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "mlxbase/testing/hooked_file_system.h"
 #include "mlxcache/change/recover.h"
+#include "mlxcache/vault/reader.h"
 #include "mlxcache/vault/vault_fixture.h"
 
 namespace mlxcache::vault {
@@ -357,6 +359,68 @@ TEST_F(Life, CollectingLeavesAPackOfWhichSomethingNeededCannotBeRead) {
   auto file = *b.fs.open_write(pack);
   ASSERT_TRUE(file->pwrite(10'000, {&whole[10'000], 1}));
   EXPECT_EQ(expect_whole(b, b.dir, "mended"), 1U);
+}
+
+TEST_F(Life, WhatIsDamagedIsMendedByFreezingOrCarryingItHereAgain) {
+  for (const bool carried : {false, true}) {
+    Bench b;
+    fill_family(b);
+    ASSERT_TRUE(b.fs.make_dir("/away", 0755));
+    const Subject subject = b.subject("/old");
+    const auto store = [&](Vault& vault) -> Status {
+      FrozenModel model;
+      TRY(twice(vault, model, [&]() -> Status {
+        model = TRY(freeze(vault, subject, b.means())).model;
+        return read_back(vault, model, b.means());
+      }));
+      TRY(vault.add_model(model));
+      return {};
+    };
+    if (carried) {
+      auto away = *Vault::open(b.fs, kAway, Access::write);
+      ASSERT_TRUE(store(*away));
+    }
+    const std::string pack = old_pack(b);
+    for (const std::uint64_t at : {3000U, 30'000U}) {  // in the base, which the tuned model needs, and in what lies beside it
+      const std::byte other = b.content(pack)[at] ^ std::byte{1};
+      auto file = *b.fs.open_write(pack);
+      ASSERT_TRUE(file->pwrite(at, {&other, 1}));
+    }
+    {
+      auto vault = b.writer();
+      if (carried) {
+        auto away = *Vault::open(b.fs, kAway, Access::read);
+        const auto models = models_of(*away);
+        ASSERT_TRUE(models);
+        const auto copied = copy_model(*vault, *away, models->front().model, b.means());
+        ASSERT_TRUE(copied) << copied.error().message;
+      } else {
+        const auto stored = store(*vault);
+        ASSERT_TRUE(stored) << stored.error().message;
+      }
+    }
+    ASSERT_EQ(expect_whole(b, b.dir, "mended"), 2U) << "the tuned model too, whose base it was";
+    auto vault = b.reader();
+    Reader reader(*vault, 0);
+    const auto models = models_of(*vault);
+    ASSERT_TRUE(models);
+    for (const ModelFile& m : *models) {
+      const auto model = std::make_shared<const FrozenModel>(m.model);
+      for (std::size_t i = 0; i < model->names.size(); ++i) {
+        const auto file = reader.open(model, i);
+        if (!file) continue;
+        Bytes out(static_cast<std::size_t>(file->size()));
+        const auto got = file->read(0, out);
+        ASSERT_TRUE(got) << got.error().message;
+        EXPECT_EQ(out, b.content(model->root + "/" + model->names[i].path));
+      }
+    }
+    {
+      auto writer = b.writer();
+      ASSERT_TRUE(writer->collect(true, mlxbase::no_progress(), nullptr));
+    }
+    EXPECT_EQ(expect_whole(b, b.dir, "collected"), 2U);
+  }
 }
 
 TEST_F(Life, APackThatTheDiskCannotReadCostsNoOther) {

@@ -170,8 +170,19 @@ Status Reader::read_object(const Object& object, std::uint64_t offset, std::span
 }
 
 Status Reader::read(const Digest& digest, std::uint64_t offset, std::span<std::byte> out) {
-  const auto opened = TRY(object(digest));
-  return read_object(*opened, offset, out);
+  const auto once = [&]() -> Status {
+    const auto opened = TRY(object(digest));
+    return read_object(*opened, offset, out);
+  };
+  Status done = once();
+  if (done || done.error().code == Code::invalid || done.error().code == Code::unsupported || !vault_.has_copies()) return done;
+  // It, or a base of it, may be there a second time: reading all of it finds the copy that is good.
+  if (!vault_.read(digest)) return done;
+  {
+    const std::lock_guard guard(mutex_);
+    objects_.clear();
+  }
+  return once();
 }
 
 Result<FrozenFile> Reader::open(std::shared_ptr<const FrozenModel> model, std::size_t name) {

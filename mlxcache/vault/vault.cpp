@@ -128,6 +128,7 @@ Status Vault::refresh() {
     if (lost) {
       before = std::move(places_);
       places_.clear();
+      copies_.clear();
       candidates_.clear();
       damaged_.clear();
     }
@@ -163,7 +164,10 @@ void Vault::keep_what_is_open(const std::unordered_map<Digest, Place>& before) {
 void Vault::index(const Place& place) {
   const Head& head = place.entry.head;
   const auto [at, fresh] = places_.try_emplace(head.digest, place);
-  if (!fresh) return;
+  if (!fresh) {
+    copies_.emplace(head.digest, place)->second.entry.head.sketch = std::string();
+    return;
+  }
   if (const auto sketch = sketch_of(head); sketch && head.depth < kMaxDepth) candidates_[sketch->columns].add(head.digest, *sketch);
   // Its record has it; here it would be most of what a tensor takes.
   at->second.entry.head.sketch = std::string();
@@ -179,6 +183,49 @@ std::optional<Vault::Place> Vault::place_of(const Digest& digest) const {
   const auto at = places_.find(digest);
   if (at == places_.end()) return std::nullopt;
   return at->second;
+}
+
+bool Vault::has_copies() const {
+  const std::lock_guard guard(mutex_);
+  return !copies_.empty();
+}
+
+std::vector<Vault::Place> Vault::copies_of(const Digest& digest) const {
+  const std::lock_guard guard(mutex_);
+  std::vector<Place> out;
+  const auto [begin, end] = copies_.equal_range(digest);
+  for (auto at = begin; at != end; ++at) out.push_back(at->second);
+  return out;
+}
+
+/// It is read first from now on.
+void Vault::prefer(const Place& place) {
+  const std::lock_guard guard(mutex_);
+  const auto first = places_.find(place.entry.head.digest);
+  if (first == places_.end()) return;
+  const auto [begin, end] = copies_.equal_range(first->first);
+  for (auto at = begin; at != end; ++at) {
+    if (at->second.pack == place.pack && at->second.entry.offset == place.entry.offset) return std::swap(at->second, first->second);
+  }
+}
+
+std::size_t Vault::doubt(const FrozenModel& model) {
+  std::unordered_set<Digest> seen;
+  std::size_t count = 0;
+  for (const FrozenName& n : model.names) {
+    for (const Segment& s : n.segments) {
+      if (s.what != Segment::What::object || !seen.insert(s.object).second) continue;
+      const auto bytes = read(s.object);
+      if (bytes ? digest_of(*bytes) == s.object : bytes.error().code == Code::unsupported) continue;
+      const std::lock_guard guard(mutex_);
+      const auto at = places_.find(s.object);
+      if (at == places_.end()) continue;
+      copies_.emplace(at->first, at->second);
+      places_.erase(at);
+      ++count;
+    }
+  }
+  return count;
 }
 
 std::optional<Head> Vault::find(const Digest& digest) const {
@@ -224,11 +271,19 @@ Result<std::vector<std::byte>> Vault::payload_of(const Stored& stored) {
 }
 
 Result<std::vector<std::byte>> Vault::read_at(const Digest& digest, int depth) {
-  const Stored stored = TRY(this->stored(digest));
-  auto payload = payload_of(stored);
-  if (!payload) return fail(payload.error());
-  auto bytes = decode(stored.head, std::move(*payload), depth);
-  if (!bytes && bytes.error().code == Code::corrupt) {
+  const auto from = [&](Result<Stored> found) -> Result<std::vector<std::byte>> {
+    const Stored stored = TRY(std::move(found));
+    return decode(stored.head, TRY(payload_of(stored)), depth);
+  };
+  auto bytes = from(stored(digest));
+  if (bytes) return bytes;
+  for (const Place& copy : copies_of(digest)) {
+    auto again = from(stored_at(copy));
+    if (!again) continue;
+    prefer(copy);
+    return again;
+  }
+  if (bytes.error().code == Code::corrupt && !bytes.error().message.starts_with("object ")) {
     return fail(Code::corrupt, fmt::format("object {}: {}", digest.hex().substr(0, 16), bytes.error().message));
   }
   return bytes;

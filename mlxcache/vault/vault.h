@@ -83,6 +83,10 @@ class Vault {
   };
   /// Errors: not_found, corrupt, io.
   mlxbase::Result<Stored> stored(const Digest& digest);
+  /// Whether anything is there in more than one copy. read() takes the one that is good, and finds the others when it is asked for that object again.
+  bool has_copies() const;
+  /// Forgets, until it is put again, what of the model cannot be read or has other bytes. How many objects. Only of a vault that is open to be written.
+  std::size_t doubt(const FrozenModel& model);
   /// Opens every pack and keeps them open, as many as descriptors allow: what collecting unlinks stays readable.
   void hold_packs();
   /// Looks for packs that came since, and for those that are gone. Only of a vault that is open to be read. Errors: io.
@@ -152,6 +156,8 @@ class Vault {
   mlxbase::Result<std::shared_ptr<mlxbase::os::File>> file_of(std::uint32_t pack);
   std::optional<Place> place_of(const Digest& digest) const;
   void index(const Place& place);
+  std::vector<Place> copies_of(const Digest& digest) const;
+  void prefer(const Place& place);
   mlxbase::Result<Stored> stored_at(const Place& place);
   static mlxbase::Result<std::vector<std::byte>> payload_of(const Stored& stored);
   bool can_be_read(const Place& place);
@@ -170,6 +176,7 @@ class Vault {
   std::vector<std::unique_ptr<Pack>> packs_;
   std::vector<std::uint32_t> open_packs_;  // whose files are open, oldest first
   std::unordered_map<Digest, Place> places_;
+  std::unordered_multimap<Digest, Place> copies_;  // further ones: a collection that was cut short, or what was doubted and put again
   std::vector<Damaged> damaged_;
   std::unique_ptr<Writer> writer_;
   std::size_t most_open_ = kOpenPacks;

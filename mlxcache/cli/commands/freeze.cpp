@@ -199,13 +199,18 @@ void weigh(Target& t, bool keep) {
 
 Status freeze_one(Session& session, vault::Vault& vault, Target& t, bool keep, bool now) {
   const vault::Means means = vault_means(session);
-  session.progress().stage(fmt::format("freeze {}", printable(t.subject.name)), t.estimate.tally.all_bytes(), true);
-  t.frozen = TRY(vault::freeze(vault, t.subject, means));
-  weigh(t, keep);
+  vault::FrozenModel model;
+  TRY(vault::twice(vault, model, [&]() -> Status {
+    session.progress().stage(fmt::format("freeze {}", printable(t.subject.name)), t.estimate.tally.all_bytes(), true);
+    t.frozen = TRY(vault::freeze(vault, t.subject, means));
+    model = t.frozen->model;
+    weigh(t, keep);
+    if (!t.refused.empty()) return {};
+    // The originals go only after what the disk holds has given their bytes back.
+    session.progress().stage(fmt::format("read {} back", printable(t.subject.name)), t.frozen->model.bytes, true);
+    return vault::read_back(vault, t.frozen->model, means);
+  }));
   if (!t.refused.empty()) return {};
-  // The originals go only after what the disk holds has given their bytes back.
-  session.progress().stage(fmt::format("read {} back", printable(t.subject.name)), t.frozen->model.bytes, true);
-  TRY(vault::read_back(vault, t.frozen->model, means));
   t.id = TRY(vault.add_model(t.frozen->model));
   if (keep) return {};
   const auto machinery = change_machinery(session);
