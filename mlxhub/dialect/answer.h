@@ -19,13 +19,20 @@ struct TokenTold {
   std::vector<TokenTold> alternatives;  // likeliest first
 };
 
+struct Call {
+  std::string id;         // unique; the dialect puts its own letters in front
+  std::string name;
+  std::string arguments;  // a JSON object
+};
+
 /// What a choice said: since the last time, or all of it.
 struct Said {
   std::string text;
+  std::vector<Call> calls;
   std::vector<TokenTold> tokens;  // if log probabilities were asked for
 };
 
-enum class End : std::uint8_t { none, stop, length };
+enum class End : std::uint8_t { none, stop, length, calls };
 
 struct Choice {
   Said said;

@@ -10,10 +10,16 @@
 
 namespace mlxhub::dialect {
 
+enum class ToolChoice : std::uint8_t { may, none, must };
+
 struct Ask {
   std::string model;
   mlxbase::json::Value messages;     // of a chat: an array in the form that templates take; contents are texts, arguments of calls are objects
   std::vector<std::string> prompts;  // of a text completion
+  mlxbase::json::Value tools;        // OpenAI's list: {"type": "function", "function": {"name", "description", "parameters"}}; null: none
+  ToolChoice tool_choice = ToolChoice::may;
+  bool several_calls = true;
+  std::optional<mlxbase::json::Value> form;  // a JSON Schema that the answer fits; true: any object
   bool stream = false, usage_in_stream = false, echo = false;
   std::uint32_t n = 1;
   std::size_t most_tokens = 0;  // 0: not said

@@ -76,7 +76,7 @@ TEST(OpenAiDialect, TellsAStreamPieceByPiece) {
   const std::string opening = teller->open(1, {});
   EXPECT_EQ(opening, R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null})"
                      "\n\n");
-  EXPECT_THAT(teller->piece(0, {.text = "He\"y", .tokens = {}}), HasSubstr(R"("delta":{"content":"He\"y"})"));
+  EXPECT_THAT(teller->piece(0, {.text = "He\"y", .calls = {}, .tokens = {}}), HasSubstr(R"("delta":{"content":"He\"y"})"));
   EXPECT_THAT(teller->end(0, {.said = {}, .end = End::length, .stop = {}}, {}), HasSubstr(R"("finish_reason":"length")"));
   const std::string last = teller->close({.prompt_tokens = 3, .cached_tokens = 1, .answer_tokens = 2});
   EXPECT_THAT(last, HasSubstr(R"("choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}})"));
@@ -107,8 +107,8 @@ TEST(AnthropicDialect, TellsEventsInTheirOrder) {
   const auto ask = anthropic::read_messages(body(R"(, "max_tokens": 9)"));
   const auto teller = anthropic::teller(*ask, {.id = "1", .model = "m"});
   std::string all = teller->open(1, {.prompt_tokens = 4});
-  all += teller->piece(0, {.text = "a", .tokens = {}});
-  all += teller->piece(0, {.text = "b", .tokens = {}});
+  all += teller->piece(0, {.text = "a", .calls = {}, .tokens = {}});
+  all += teller->piece(0, {.text = "b", .calls = {}, .tokens = {}});
   all += teller->end(0, {.said = {}, .end = End::stop, .stop = "x"}, {.prompt_tokens = 4, .answer_tokens = 2});
   all += teller->close({});
   std::vector<std::string> names;
@@ -149,7 +149,7 @@ TEST(OllamaDialect, GeneratesFromATemplateUnlessRaw) {
 
 TEST(OllamaDialect, TellsOneObjectALine) {
   const auto teller = ollama::chat_teller({}, {.id = "1", .model = "m", .created_ns = 1'000'000'001});
-  EXPECT_EQ(teller->piece(0, {.text = "a", .tokens = {}}), R"({"model":"m","created_at":"1970-01-01T00:00:01.000000001Z","message":{"role":"assistant","content":"a"},"done":false})"
+  EXPECT_EQ(teller->piece(0, {.text = "a", .calls = {}, .tokens = {}}), R"({"model":"m","created_at":"1970-01-01T00:00:01.000000001Z","message":{"role":"assistant","content":"a"},"done":false})"
                                                            "\n");
   EXPECT_THAT(teller->end(0, {.said = {}, .end = End::length, .stop = {}}, {.prompt_tokens = 3, .answer_tokens = 2}), HasSubstr(R"("done":true,"done_reason":"length")"));
   EXPECT_EQ(ollama::error_body({Code::invalid, "why"}), R"({"error":"why"})");

@@ -101,7 +101,13 @@ Result<bool> common(const std::string& name, const Value& v, Ask& ask) {
   } else if (name == "keep_alive") {
     if (!v.is_null()) ask.keep_seconds = TRY(keep_alive(v));
   } else if (name == "format") {
-    if (!v.is_null() && v != Value("")) return fail(Code::unsupported, "format: a form cannot be enforced yet");
+    if (v.is_object()) {
+      ask.form = v;
+    } else if (v == Value("json")) {
+      ask.form = Value(true);
+    } else if (!v.is_null() && v != Value("")) {
+      return wrong(name, "json, or a JSON Schema, is needed");
+    }
   } else if (name == "think") {
     if (!v.is_null() && v != Value(false)) return fail(Code::unsupported, "think: not built; what a model thinks aloud is part of its text");
   } else {
@@ -123,7 +129,7 @@ class Ollama final : public Teller {
   Ollama(Heading heading, bool chat) : heading_(std::move(heading)), chat_(chat) {}
   std::string_view stream_type() const override { return "application/x-ndjson"; }
   std::string open(std::size_t, const Costs&) override { return {}; }
-  std::string piece(std::size_t, const Said& said) override { return said.text.empty() ? std::string() : mlxbase::json::dump(told(said, false)) + "\n"; }
+  std::string piece(std::size_t, const Said& said) override { return said.text.empty() && said.calls.empty() ? std::string() : mlxbase::json::dump(told(said, false)) + "\n"; }
   std::string end(std::size_t, const Choice& ended, const Costs& costs) override { return mlxbase::json::dump(done(told({}, true), ended, costs)) + "\n"; }
   std::string close(const Costs&) override { return {}; }
   std::string whole(const std::vector<Choice>& choices, const Costs& costs) override { return mlxbase::json::dump(done(told(choices.front().said, true), choices.front(), costs)); }
@@ -134,7 +140,16 @@ class Ollama final : public Teller {
     Value out = object();
     out.set("model", heading_.model).set("created_at", time_text(heading_.created_ns));
     if (chat_) {
-      out.set("message", message_of("assistant", said.text));
+      Value message = message_of("assistant", said.text), calls{mlxbase::json::Array{}};
+      for (const Call& call : said.calls) {
+        Value function = object(), made = object();
+        auto arguments = mlxbase::json::parse(call.arguments);
+        function.set("name", call.name).set("arguments", arguments ? std::move(*arguments) : object());
+        made.set("function", std::move(function));
+        calls.push(std::move(made));
+      }
+      if (!said.calls.empty()) message.set("tool_calls", std::move(calls));
+      out.set("message", std::move(message));
     } else {
       out.set("response", said.text);
     }
@@ -166,12 +181,19 @@ Result<Ask> read_chat(std::string_view body) {
       for (const Value& m : v.array()) {
         const std::string role = m["role"].string();
         if (role.empty()) return wrong(name, "a message has no role");
-        if (role == "tool" || !m["tool_calls"].array().empty()) return fail(Code::unsupported, "messages: calls of tools are not built");
         if (!m["images"].array().empty()) return fail(Code::unsupported, "messages: images are not built");
-        ask.messages.push(message_of(role, m["content"].string()));
+        Value message = message_of(role, m["content"].string()), calls{mlxbase::json::Array{}};
+        if (!m["tool_name"].string().empty()) message.set("name", m["tool_name"].string());
+        for (const Value& call : m["tool_calls"].array()) {
+          const Value& function = call["function"];
+          if (function["name"].string().empty() || !function["arguments"].is_object()) return wrong(name, "a call of a tool needs a name, and arguments that are an object");
+          calls.push(call_of(call["id"].string(), function["name"].string(), function["arguments"]));
+        }
+        if (!calls.array().empty()) message.set("tool_calls", std::move(calls));
+        ask.messages.push(std::move(message));
       }
     } else if (name == "tools") {
-      if (!v.array().empty()) return fail(Code::unsupported, "tools: calls of tools are not built");
+      ask.tools = TRY(read_tools(v, name));
     } else if (!v.is_null()) {
       return wrong(name, "is not known here, so it cannot be honoured");
     }

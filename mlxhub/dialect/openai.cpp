@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "mlxbase/core/printable.h"
@@ -21,7 +23,7 @@ using mlxbase::json::Value;
 constexpr std::uint32_t kMostChoices = 64, kMostLogprobs = 20;
 
 /// Members that change nothing here, whatever they say.
-constexpr std::string_view kNoEffect[] = {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "service_tier", "parallel_tool_calls"};
+constexpr std::string_view kNoEffect[] = {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "service_tier"};
 
 /// What both calls share. False if it is none of those.
 Result<bool> common(const std::string& name, const Value& v, Ask& ask) {
@@ -74,24 +76,71 @@ Result<bool> common(const std::string& name, const Value& v, Ask& ask) {
   return true;
 }
 
+/// Contents are texts, or lists of parts that are texts.
+Result<std::string> content_of(const Value& content) {
+  std::string all = content.string();
+  for (const Value& part : content.array()) {
+    const std::string type = part["type"].string();
+    if (type != "text" && type != "refusal") return fail(Code::unsupported, fmt::format("messages: parts of type '{}' are not built", mlxbase::printable(type)));
+    all += part[type].string();
+  }
+  return all;
+}
+
 Result<Value> messages(const Value& given) {
   if (!given.is_array() || given.array().empty()) return wrong("messages", "a list with at least one message is needed");
   Value out{mlxbase::json::Array{}};
   for (const Value& m : given.array()) {
     const std::string role = m["role"].string();
     if (role.empty()) return wrong("messages", "a message has no role");
-    if (role == "tool" || role == "function" || !m["tool_calls"].array().empty()) return fail(Code::unsupported, "messages: calls of tools are not built");
-    if (m["content"].if_string() == nullptr && !m["content"].is_array()) return wrong("messages", "a message has no content");
-    std::string content = m["content"].string();
-    for (const Value& part : m["content"].array()) {
-      if (part["type"].string() != "text") return fail(Code::unsupported, fmt::format("messages: parts of type '{}' are not built", mlxbase::printable(part["type"].string())));
-      content += part["text"].string();
-    }
+    if (role == "function" || !m["function_call"].is_null()) return fail(Code::unsupported, "messages: functions are not built; tools are");
+    const auto& calls = m["tool_calls"].array();
+    if (m["content"].if_string() == nullptr && !m["content"].is_array() && calls.empty()) return wrong("messages", "a message has no content");
+    const std::string content = TRY(content_of(m["content"]));
     Value message = message_of(role == "developer" ? "system" : role, content);
     if (m["name"].if_string() != nullptr) message.set("name", m["name"].string());
+    if (m["tool_call_id"].if_string() != nullptr) message.set("tool_call_id", m["tool_call_id"].string());
+    if (!calls.empty()) {
+      Value made{mlxbase::json::Array{}};
+      for (const Value& call : calls) {
+        const Value& function = call["function"];
+        if (function["name"].string().empty()) return wrong("messages", "a call of a tool has no name");
+        Value arguments = function["arguments"];
+        if (const std::string* text = arguments.if_string()) {
+          auto parsed = mlxbase::json::parse(text->empty() ? "{}" : *text);
+          if (!parsed || !parsed->is_object()) return wrong("messages", "the arguments of a call are no JSON object");
+          arguments = std::move(*parsed);
+        }
+        made.push(call_of(call["id"].string(), function["name"].string(), std::move(arguments)));
+      }
+      message.set("tool_calls", std::move(made));
+    }
     out.push(std::move(message));
   }
   return out;
+}
+
+Result<std::optional<Value>> form_of(const Value& format) {
+  const std::string type = format["type"].string();
+  if (format.is_null() || type == "text") return std::optional<Value>();
+  if (type == "json_object") return std::optional<Value>(true);
+  if (type != "json_schema") return fail(Code::unsupported, fmt::format("response_format: '{}' is not built", mlxbase::printable(type)));
+  const Value& schema = format["json_schema"]["schema"];
+  if (!schema.is_object()) return wrong("response_format", "json_schema.schema is a JSON Schema");
+  return std::optional<Value>(schema);
+}
+
+Result<void> read_tool_choice(const Value& choice, std::string& name, ToolChoice& out) {
+  const std::string word = choice.string(), type = choice["type"].string();
+  if (choice.is_null() || word == "auto") return {};
+  if (word == "none" || word == "required") {
+    out = word == "none" ? ToolChoice::none : ToolChoice::must;
+    return {};
+  }
+  name = choice["function"]["name"].string();
+  if (type != "function" || name.empty()) return wrong("tool_choice", "none, auto, required, or a function with its name is needed");
+  out = ToolChoice::must;
+  return {};
 }
 
 Value object() { return Value{mlxbase::json::Object{}}; }
@@ -105,7 +154,22 @@ Value usage(const Costs& costs) {
   return out;
 }
 
-Value reason(End end) { return end == End::stop ? Value("stop") : end == End::length ? Value("length") : Value(); }
+Value reason(End end) {
+  switch (end) {
+    case End::stop: return "stop";
+    case End::length: return "length";
+    case End::calls: return "tool_calls";
+    case End::none: break;
+  }
+  return {};
+}
+
+Value call_value(const Call& call) {
+  Value function = object(), out = object();
+  function.set("name", call.name).set("arguments", call.arguments);
+  out.set("id", "call_" + call.id).set("type", "function").set("function", std::move(function));
+  return out;
+}
 
 Value token_value(const TokenTold& told) {
   Value out = object(), bytes = list();
@@ -201,13 +265,31 @@ class Chat final : public OpenAi {
     Value delta = object();
     if (opening) delta.set("role", "assistant").set("content", "");
     if (!said.text.empty()) delta.set("content", said.text);
+    if (!said.calls.empty()) {
+      const std::size_t i = choice["index"].u64();
+      Value calls = list();
+      for (const Call& call : said.calls) {
+        Value made = object(), whole = call_value(call);
+        made.set("index", calls_[i]++);
+        for (const auto& [name, value] : whole.object()) made.set(name, value);
+        calls.push(std::move(made));
+      }
+      delta.set("tool_calls", std::move(calls));
+    }
     choice.set("delta", std::move(delta));
   }
   void tell_whole(std::size_t, const Said& said, Value& choice) override {
     Value message = object();
-    message.set("role", "assistant").set("content", said.text).set("refusal", nullptr);
+    message.set("role", "assistant").set("content", said.text.empty() && !said.calls.empty() ? Value() : Value(said.text)).set("refusal", nullptr);
+    if (!said.calls.empty()) {
+      Value calls = list();
+      for (const Call& call : said.calls) calls.push(call_value(call));
+      message.set("tool_calls", std::move(calls));
+    }
     choice.set("message", std::move(message));
   }
+
+  std::map<std::size_t, std::size_t> calls_;  // told so far, by choice
 };
 
 class Completion final : public OpenAi {
@@ -215,7 +297,7 @@ class Completion final : public OpenAi {
   Completion(const Ask& ask, Heading heading) : OpenAi(ask, std::move(heading)), echo_(ask.echo ? ask.prompts : std::vector<std::string>()), n_(ask.n) {}
   std::string open(std::size_t choices, const Costs&) override {
     std::string out;
-    for (std::size_t i = 0; i < choices && !echo_.empty(); ++i) out += piece(i, {.text = echo_[i / n_], .tokens = {}});
+    for (std::size_t i = 0; i < choices && !echo_.empty(); ++i) out += piece(i, {.text = echo_[i / n_], .calls = {}, .tokens = {}});
     return out;
   }
 
@@ -236,6 +318,7 @@ Result<Ask> read_chat(std::string_view body) {
   Ask ask;
   bool logprobs = false;
   std::uint32_t top = 0;
+  std::string tool;
   for (const auto& [name, v] : value.object()) {
     if (TRY(common(name, v, ask))) continue;
     if (name == "messages") {
@@ -245,17 +328,25 @@ Result<Ask> read_chat(std::string_view body) {
     } else if (name == "top_logprobs") {
       TRY(read_whole_as(v, name, 0, kMostLogprobs, top));
     } else if (name == "response_format") {
-      if (!v.is_null() && v["type"].string() != "text") return fail(Code::unsupported, "response_format: only text is built; a form cannot be enforced yet");
-    } else if (name == "tools" || name == "functions") {
-      if (!v.array().empty()) return fail(Code::unsupported, fmt::format("{}: calls of tools are not built", name));
-    } else if (name == "tool_choice" || name == "function_call") {
-      if (!v.is_null() && v.string() != "none" && v.string() != "auto") return fail(Code::unsupported, fmt::format("{}: calls of tools are not built", name));
+      ask.form = TRY(form_of(v));
+    } else if (name == "tools") {
+      ask.tools = TRY(read_tools(v, name));
+    } else if (name == "tool_choice") {
+      TRY(read_tool_choice(v, tool, ask.tool_choice));
+    } else if (name == "parallel_tool_calls") {
+      TRY(read_flag(v, name, ask.several_calls));
+    } else if (name == "functions" || name == "function_call") {
+      if (!v.is_null()) return fail(Code::unsupported, fmt::format("{}: not built; tools are", name));
+    } else if (name == "modalities") {
+      if (v.array().size() > 1 || (v.array().size() == 1 && v.array().front() != Value("text"))) return fail(Code::unsupported, "modalities: only text is built");
     } else if (!v.is_null()) {
       return wrong(name, "is not known here, so it cannot be honoured");
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");
   if (ask.messages.is_null()) return wrong("messages", "a list with at least one message is needed");
+  if (ask.tools.is_null() && ask.tool_choice == ToolChoice::must) return wrong("tool_choice", "there are no tools");
+  if (!tool.empty()) TRY(only_tool(ask.tools, tool));
   if (top > 0 && !logprobs) return wrong("top_logprobs", "logprobs must be true");
   if (logprobs) ask.logprobs = top;
   return ask;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <set>
+#include <utility>
+
 #include "mlxbase/core/printable.h"
 #include "mlxhub/dialect/answer.h"
 
@@ -61,6 +64,38 @@ Status read_texts(const Value& value, std::string_view member, std::size_t most,
   if (texts.size() > most) return wrong(member, fmt::format("at most {} are taken", most));
   out = std::move(texts);
   return {};
+}
+
+Result<Value> read_tools(const Value& value, std::string_view member) {
+  if (value.is_null()) return Value();
+  if (!value.is_array()) return wrong(member, "a list of tools is needed");
+  if (value.array().size() > 256) return wrong(member, "at most 256 are taken");
+  std::set<std::string> names;
+  for (const Value& tool : value.array()) {
+    if (tool["type"] != Value("function")) return fail(Code::unsupported, fmt::format("{}: tools of type '{}' are not built", member, mlxbase::printable(tool["type"].string())));
+    const Value& function = tool["function"];
+    if (function["name"].string().empty() || !names.insert(function["name"].string()).second) return wrong(member, "every tool needs a name of its own");
+    if (!function["parameters"].is_null() && !function["parameters"].is_object()) return wrong(member, "parameters is a JSON Schema");
+  }
+  return value.array().empty() ? Value() : value;
+}
+
+Status only_tool(Value& tools, const std::string& name) {
+  for (const Value& tool : tools.array()) {
+    if (tool["function"]["name"] != Value(name)) continue;
+    Value only{mlxbase::json::Array{}};
+    only.push(tool);
+    tools = std::move(only);
+    return {};
+  }
+  return wrong("tool_choice", fmt::format("there is no tool '{}'", mlxbase::printable(name)));
+}
+
+Value call_of(std::string_view id, std::string_view name, Value arguments) {
+  Value function{mlxbase::json::Object{}}, call{mlxbase::json::Object{}};
+  function.set("name", name).set("arguments", std::move(arguments));
+  call.set("id", id).set("type", "function").set("function", std::move(function));
+  return call;
 }
 
 Value message_of(std::string_view role, std::string_view content) {

@@ -32,6 +32,13 @@ mlxbase::Status read_flag(const mlxbase::json::Value& value, std::string_view me
 /// A text, or a list of texts. `most` of them.
 mlxbase::Status read_texts(const mlxbase::json::Value& value, std::string_view member, std::size_t most, std::vector<std::string>& out);
 
+/// OpenAI's list of tools; null if it is empty. Errors: invalid, unsupported (tools of another kind than functions).
+mlxbase::Result<mlxbase::json::Value> read_tools(const mlxbase::json::Value& value, std::string_view member);
+/// Leaves the tool of that name only. Errors: invalid (there is none).
+mlxbase::Status only_tool(mlxbase::json::Value& tools, const std::string& name);
+/// A call as templates take it: arguments as an object.
+mlxbase::json::Value call_of(std::string_view id, std::string_view name, mlxbase::json::Value arguments);
+
 /// {"role", "content"}, as templates take it.
 mlxbase::json::Value message_of(std::string_view role, std::string_view content);
 

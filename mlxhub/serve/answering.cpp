@@ -11,6 +11,8 @@
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/json.h"
+#include "mlxhub/grammar/tools.h"
+#include "mlxhub/text/tool_calls.h"
 
 namespace mlxhub::serve {
 
@@ -30,12 +32,19 @@ namespace {
 class Answering : public std::enable_shared_from_this<Answering> {
  public:
   Answering(std::shared_ptr<Loaded> loaded, Ask ask, const Dialect& dialect, std::int64_t load_ns, std::shared_ptr<http::Reply> reply)
-      : loaded_(std::move(loaded)), ask_(std::move(ask)), reply_(std::move(reply)), teller_(dialect.teller(ask_, heading_for(ask_))), error_body_(dialect.error_body), load_ns_(load_ns) {}
+      : loaded_(std::move(loaded)), ask_(std::move(ask)), reply_(std::move(reply)), error_body_(dialect.error_body), load_ns_(load_ns) {
+    dialect::Heading heading = heading_for(ask_);
+    id_ = heading.id;
+    teller_ = dialect.teller(ask_, std::move(heading));
+  }
 
   void start(const std::vector<std::vector<schedule::Token>>& prompts) {
+    const auto shape = grammar();
+    if (!shape) return failed(shape.error());
     states_.resize(prompts.size() * ask_.n);
     choices_.resize(states_.size());
     left_ = states_.size();
+    if (tools()) readers_.assign(states_.size(), text::ToolCalls(loaded_->tool_syntax, ask_.tools));
     started_ns_ = mlxbase::system_clock().steady_ns();
     if (ask_.stream) {
       for (const auto& prompt : prompts) states_[static_cast<std::size_t>(&prompt - prompts.data()) * ask_.n].prompt = prompt.size();
@@ -50,6 +59,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
       request.sampling = {.temperature = ask_.temperature, .top_p = ask_.top_p, .min_p = ask_.min_p, .top_k = ask_.top_k, .presence_penalty = ask_.presence_penalty,
                           .frequency_penalty = ask_.frequency_penalty, .repetition_penalty = ask_.repetition_penalty, .repetition_last = ask_.repetition_last, .seed = ask_.seed, .bias = ask_.bias, .logprobs = ask_.logprobs};
       if (ask_.seed) request.sampling.seed = *ask_.seed + i;
+      request.special = tools();
+      if (*shape != nullptr) request.guide.emplace(loaded_->vocabulary(), *shape);
       const auto ticket = loaded_->scheduler->submit(std::move(request), [self = shared_from_this(), i](Event&& event) { self->on_event(i, std::move(event)); });
       if (!ticket) {
         failed(ticket.error());
@@ -70,7 +81,23 @@ class Answering : public std::enable_shared_from_this<Answering> {
  private:
   struct State {
     std::size_t prompt = 0, cached = 0, answer = 0;
+    bool called = false;
   };
+
+  bool tools() const { return !ask_.tools.is_null() && ask_.tool_choice != dialect::ToolChoice::none; }
+
+  /// What the answer has to look like; null: anything.
+  Result<std::shared_ptr<const grammar::Grammar>> grammar() const {
+    if (tools()) {
+      const text::ToolSyntax& syntax = loaded_->tool_syntax;
+      const bool must = ask_.tool_choice == dialect::ToolChoice::must;
+      // Where nothing marks a call, or models have words of their own for it, they say what they like unless they have to call.
+      if (!must && !ask_.form && (syntax.begin.empty() || syntax.elements)) return std::shared_ptr<const grammar::Grammar>();
+      return grammar::tool_answer(syntax, ask_.tools, {.must_call = must, .several = ask_.several_calls, .form = ask_.form});
+    }
+    if (!ask_.form) return std::shared_ptr<const grammar::Grammar>();
+    return *ask_.form == Value(true) ? grammar::any_json_object() : grammar::json_of(*ask_.form);
+  }
 
   void cancel() {
     std::vector<schedule::Ticket> tickets;
@@ -97,17 +124,30 @@ class Answering : public std::enable_shared_from_this<Answering> {
   void on_event(std::size_t i, Event&& event) {
     if (event.finish == Finish::failed) return failed(event.error);
     if (first_ns_ == 0) first_ns_ = mlxbase::system_clock().steady_ns();
-    states_[i] = {.prompt = event.prompt_tokens, .cached = event.cached_tokens, .answer = event.answer_tokens};
+    State& state = states_[i];
+    state.prompt = event.prompt_tokens, state.cached = event.cached_tokens, state.answer = event.answer_tokens;
     dialect::Choice& choice = choices_[i];
-    dialect::Said said{.text = std::move(event.text), .tokens = {}};
+    dialect::Said said{.text = std::move(event.text), .calls = {}, .tokens = {}};
+    if (!readers_.empty()) {
+      auto step = readers_[i].push(said.text);
+      said.text = std::move(step.text);
+      if (event.finish != Finish::none) {
+        auto rest = readers_[i].finish();
+        said.text += rest.text;
+        step.calls.insert(step.calls.end(), rest.calls.begin(), rest.calls.end());
+      }
+      for (text::ToolCall& call : step.calls) said.calls.push_back({.id = fmt::format("{}{:04x}", id_, ++calls_), .name = std::move(call.name), .arguments = std::move(call.arguments)});
+      if (!said.calls.empty()) states_[i].called = true;
+    }
     for (const Chosen& chosen : event.tokens) said.tokens.push_back(told(chosen));
-    if (event.finish != Finish::none) choice.end = event.finish == Finish::length ? End::length : End::stop;
+    if (event.finish != Finish::none) choice.end = event.finish == Finish::length ? End::length : state.called ? End::calls : End::stop;
     if (event.stop) choice.stop = ask_.stops[*event.stop];
     if (ask_.stream) {
-      if (!said.text.empty() || !said.tokens.empty()) reply_->write(teller_->piece(i, said));
+      if (!said.text.empty() || !said.calls.empty() || !said.tokens.empty()) reply_->write(teller_->piece(i, said));
       if (event.finish != Finish::none) reply_->write(teller_->end(i, choice, costs()));
     } else {
       choice.said.text += said.text;
+      for (dialect::Call& call : said.calls) choice.said.calls.push_back(std::move(call));
       for (TokenTold& token : said.tokens) choice.said.tokens.push_back(std::move(token));
     }
     if (event.finish != Finish::none && --left_ == 0) finished();
@@ -150,6 +190,9 @@ class Answering : public std::enable_shared_from_this<Answering> {
   dialect::ErrorBody error_body_;
   std::vector<State> states_;  // with all below, of the scheduler's thread once it has started
   std::vector<dialect::Choice> choices_;
+  std::vector<text::ToolCalls> readers_;  // one a choice, if there are tools
+  std::string id_;
+  std::size_t calls_ = 0;
   std::size_t left_ = 0;
   std::int64_t load_ns_, started_ns_ = 0, first_ns_ = 0;
   std::mutex mutex_;
@@ -169,7 +212,10 @@ Result<std::string> chat_text(const Loaded& loaded, const Ask& ask) {
   if (loaded.chat == nullptr) {
     return mlxbase::fail(mlxbase::Code::unsupported, loaded.chat_error.empty() ? "this model has no chat template; /v1/completions takes plain text" : fmt::format("this model's chat template cannot be used: {}", mlxbase::printable(loaded.chat_error)));
   }
+  const bool tools = !ask.tools.is_null() && ask.tool_choice != dialect::ToolChoice::none;
+  if (tools && !loaded.chat_takes_tools) return mlxbase::fail(mlxbase::Code::unsupported, "tools: this model's chat template has no place for them");
   Value variables{mlxbase::json::Object{}};
+  if (tools) variables.set("tools", ask.tools);
   variables.set("messages", ask.messages).set("add_generation_prompt", true).set("bos_token", loaded.bos).set("eos_token", loaded.eos);
   const std::time_t seconds = static_cast<std::time_t>(mlxbase::system_clock().wall_ns() / 1'000'000'000);
   std::tm local{};

@@ -91,6 +91,11 @@ Result<Found> find_model(os::FileSystem& fs, const os::Environment& environment,
   return *match;
 }
 
+std::shared_ptr<const grammar::Vocabulary> Loaded::vocabulary() {
+  std::call_once(vocabulary_once_, [&] { vocabulary_ = std::make_shared<const grammar::Vocabulary>(*tokenizer, text::tool_markers()); });
+  return vocabulary_;
+}
+
 Library::Library(os::FileSystem& fs, const os::Environment& environment, const LibraryOptions& options)
     : fs_(fs), environment_(environment), options_(options), sweeper_([this] { sweep(); }) {}
 
@@ -140,6 +145,8 @@ Result<std::shared_ptr<Loaded>> Library::get(const std::string& name, bool pinne
   loaded->bos = loaded->model->bos;
   loaded->eos = loaded->model->eos;
   loaded->ends = loaded->model->ends;
+  loaded->tool_syntax = text::tool_syntax_of(loaded->model->chat_template);
+  loaded->chat_takes_tools = loaded->model->chat_template.find("tools") != std::string::npos;
   if (!loaded->model->chat_template.empty()) {
     auto chat = mlxstudio::jinja::Template::compile(loaded->model->chat_template);
     if (chat) {

@@ -13,8 +13,10 @@
 #include "mlxbase/core/result.h"
 #include "mlxbase/os/environment.h"
 #include "mlxbase/os/file_system.h"
+#include "mlxhub/grammar/guide.h"
 #include "mlxhub/model/model.h"
 #include "mlxhub/schedule/scheduler.h"
+#include "mlxhub/text/tool_calls.h"
 #include "mlxstudio/mlxstudio.h"
 
 namespace mlxhub::serve {
@@ -43,12 +45,21 @@ struct Loaded {
   const text::Tokenizer* tokenizer = nullptr;
   std::unique_ptr<mlxstudio::jinja::Template> chat;  // null: the model has no chat template
   std::string chat_error;                          // why, if it has one that does not compile
+  bool chat_takes_tools = false;
+  text::ToolSyntax tool_syntax;                    // as the chat template writes calls
   std::string bos, eos;
   std::vector<text::TokenId> ends;
   std::unique_ptr<schedule::Scheduler> scheduler;  // ends first
   bool pinned = false;                             // never goes by itself
   std::atomic<std::int64_t> keep_ns{-1};           // after the last request; negative: for ever
   std::atomic<std::int64_t> used_ns{0};            // steady clock, of the last request
+
+  /// Made when it is first needed.
+  std::shared_ptr<const grammar::Vocabulary> vocabulary();
+
+ private:
+  std::once_flag vocabulary_once_;
+  std::shared_ptr<const grammar::Vocabulary> vocabulary_;
 };
 
 struct LibraryOptions {

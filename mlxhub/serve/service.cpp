@@ -305,6 +305,7 @@ void ollama_show(Library& library, const http::Request& request, const ReplyPtr&
     const model::Model* const model = loaded == nullptr ? opened.get() : loaded->model.get();
     Value out = object(), info = object(), able = list();
     able.push("completion");
+    if (model != nullptr && model->chat_template.find("tools") != std::string::npos) able.push("tools");
     out.set("modelfile", fmt::format("FROM {}\n", found.path)).set("parameters", "").set("template", model == nullptr ? "" : model->chat_template).set("details", details(found, model));
     if (model != nullptr) {
       const model::Decoder& d = model->decoder;

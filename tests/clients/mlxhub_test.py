@@ -3,6 +3,7 @@ in a Hugging Face cache. Both are read where they lie."""
 import concurrent.futures
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -22,6 +23,24 @@ from environments import BUILD, HERE, PYTHON
 OLLAMA_NAME, HF_NAME = "smollm2:135m", "mlx-community/SmolLM2-135M-Instruct"
 SAID = json.loads((HERE.parent / "hub/smollm2.json").read_text())  # transformers in f32, greedy; how it was made: tests/hub/reference.py
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+# The way of Hermes, which many families have taken over.
+TOOL_NAME = "org/SmolLM2-with-tools"
+TOOL_TEMPLATE = """{%- if tools %}<|im_start|>system
+You call functions. Functions: {% for tool in tools %}{{ tool.function | tojson }}
+{% endfor %}Answer with <tool_call>
+{"name": the name, "arguments": the arguments}
+</tool_call><|im_end|>
+{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content }}{% for call in m.tool_calls or [] %}<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+WEATHER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 30}, "days": {"type": "integer", "minimum": 1, "maximum": 14}, "unit": {"enum": ["C", "F"]}}, "required": ["city", "days", "unit"],
+           "additionalProperties": False}
+TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather of a city", "parameters": WEATHER}},
+         {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}}]
+RAIN = [{"role": "user", "content": "What will the weather be in Paris for 3 days?"}]
 COUNT = [{"role": "user", "content": "Count from one to a hundred in words."}]
 
 
@@ -39,11 +58,22 @@ def bytes_of_tokens(tokenizer):
     return {i: bytes(letters[c] for c in token) if all(c in letters for c in token) else token.encode() for token, i in vocabulary.items()}
 
 
+def in_hub_cache(home, name, folder):
+    """As huggingface_hub lays a cache out: blobs, and a snapshot of links to them. The bytes are not copied."""
+    repo, revision = home / ".cache/huggingface/hub" / ("models--" + name.replace("/", "--")), "1f" * 20
+    for part in ("refs", "blobs", f"snapshots/{revision}"):
+        (repo / part).mkdir(parents=True)
+    (repo / "refs/main").write_text(revision)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        os.link(file, repo / "blobs" / f"{number:040x}")
+        (repo / "snapshots" / revision / file.name).symlink_to(f"../../blobs/{number:040x}")
+
+
 class Server:
     """On a free loopback port, with a HOME of its own. Ends by its pid."""
 
     def __init__(self, home, *words):
-        self.process = subprocess.Popen([os.environ["MLXHUB_BINARY"], "serve", "--port", "0", *words], stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([os.environ["MLXHUB_BINARY"], "serve", "--port", "0", "--threads", "1", *words], stderr=subprocess.PIPE, text=True,
                                         env={"HOME": str(home), "PATH": os.environ["PATH"]})
         self.url = None
         for line in self.process.stderr:
@@ -69,16 +99,15 @@ class RealModel(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.home = Path(cls.folder.name)
         stores.ollama(cls.home / ".ollama/models", "library/" + OLLAMA_NAME, gguf_file().read_bytes())
-        # As huggingface_hub lays a cache out: blobs, and a snapshot of links to them.
-        repo, revision = cls.home / ".cache/huggingface/hub" / ("models--" + HF_NAME.replace("/", "--")), "1f" * 20
-        subprocess.run([PYTHON["loaders"], "-B", HERE / "smollm2_as_mlx.py", gguf_file(), repo / "blobs"], check=True)
-        cls.tokens = bytes_of_tokens(repo / "blobs/tokenizer.json")
-        (repo / "refs").mkdir()
-        (repo / "refs/main").write_text(revision)
-        (repo / "snapshots" / revision).mkdir(parents=True)
-        for number, blob in enumerate(sorted((repo / "blobs").iterdir())):
-            blob.rename(blob.with_name(f"{number:040x}"))
-            (repo / "snapshots" / revision / blob.name).symlink_to(f"../../blobs/{number:040x}")
+        made = cls.home / "made"
+        subprocess.run([PYTHON["loaders"], "-B", HERE / "smollm2_as_mlx.py", gguf_file(), made], check=True)
+        cls.tokens = bytes_of_tokens(made / "tokenizer.json")
+        in_hub_cache(cls.home, HF_NAME, made)
+        settings = json.loads((made / "tokenizer_config.json").read_text())
+        (made / "tokenizer_config.json").unlink()
+        (made / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": TOOL_TEMPLATE}))
+        in_hub_cache(cls.home, TOOL_NAME, made)
+        shutil.rmtree(made)
         cls.before = trees.snapshot(cls.home)
         cls.server = Server(cls.home)
         cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key="none", max_retries=0)
@@ -175,6 +204,70 @@ class RealModel(unittest.TestCase):
             self.chat(temperature=-5)
         with self.assertRaisesRegex(openai.BadRequestError, "frobnicate"):
             self.chat(extra_body={"frobnicate": 1})
+
+    def is_weather(self, arguments):
+        self.assertEqual({"city", "days", "unit"}, set(arguments))
+        self.assertTrue(isinstance(arguments["city"], str) and 1 <= arguments["days"] <= 14 and arguments["unit"] in ("C", "F"), arguments)
+
+    def test_an_answer_has_the_form_that_was_asked_for(self):
+        form = {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": WEATHER}}
+        for more in ({}, {"temperature": 1.5, "seed": 3}, {"temperature": 1.5, "seed": 4, "stream": True}):
+            said = self.chat(RAIN, response_format=form, max_tokens=200, **more)
+            if "stream" in more:
+                chunks = list(said)
+                text, end = "".join(chunk.choices[0].delta.content or "" for chunk in chunks), chunks[-1].choices[0].finish_reason
+            else:
+                text, end = said.choices[0].message.content, said.choices[0].finish_reason
+            self.assertEqual("stop", end, text)
+            self.is_weather(json.loads(text))
+        said = self.chat([{"role": "user", "content": "Describe a cat as JSON."}], response_format={"type": "json_object"}, max_tokens=300, stop=None)
+        if said.choices[0].finish_reason == "stop":
+            self.assertIsInstance(json.loads(said.choices[0].message.content), dict)
+        self.assertTrue(said.choices[0].message.content.startswith("{"))
+        said = self.ollama.chat(OLLAMA_NAME, RAIN, format=WEATHER, options={"seed": 5, "num_predict": 200})
+        self.is_weather(json.loads(said.message.content))
+        said = self.anthropic.messages.create(model=HF_NAME, messages=RAIN, max_tokens=200, output_config={"format": {"type": "json_schema", "schema": WEATHER}})
+        self.is_weather(json.loads(said.content[0].text))
+        with self.assertRaisesRegex(openai.BadRequestError, "pattern"):
+            self.chat(RAIN, response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "a"}}})
+
+    def test_tools_are_called_with_arguments_that_fit(self):
+        for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
+            for more in ({}, {"temperature": 1.5, "seed": 3}):
+                said = self.chat(RAIN, TOOL_NAME, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False, max_tokens=200, **more).choices[0]
+                (call,) = said.message.tool_calls
+                self.assertEqual("tool_calls", said.finish_reason)
+                self.assertIsNone(said.message.content)
+                if isinstance(choice, dict):
+                    self.assertEqual("get_weather", call.function.name)
+                if call.function.name == "get_weather":
+                    self.is_weather(json.loads(call.function.arguments))
+        chunks = list(self.chat(RAIN, TOOL_NAME, tools=TOOLS[:1], tool_choice="required", parallel_tool_calls=False, max_tokens=200, stream=True))
+        (call,) = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+        self.is_weather(json.loads(call.function.arguments))
+        self.assertEqual("tool_calls", chunks[-1].choices[0].finish_reason)
+        # What the tool said goes back.
+        answer = self.chat(RAIN + [{"role": "assistant", "content": None, "tool_calls": [{"id": call.id, "type": "function", "function": {"name": "get_weather", "arguments": call.function.arguments}}]},
+                                   {"role": "tool", "tool_call_id": call.id, "content": "Rain."}], TOOL_NAME, tools=TOOLS, tool_choice="none")
+        self.assertIsNone(answer.choices[0].message.tool_calls)
+        with self.assertRaisesRegex(openai.BadRequestError, "no place"):
+            self.chat(RAIN, tools=TOOLS)
+
+    def test_tools_are_called_in_all_dialects(self):
+        said = self.anthropic.messages.create(model=TOOL_NAME, messages=RAIN, max_tokens=200, tool_choice={"type": "any", "disable_parallel_tool_use": True},
+                                              tools=[{"name": "get_weather", "input_schema": WEATHER}])
+        (block,) = said.content
+        self.assertEqual(("tool_use", "tool_use", "get_weather"), (said.stop_reason, block.type, block.name))
+        self.is_weather(block.input)
+        with self.anthropic.messages.stream(model=TOOL_NAME, max_tokens=200, tool_choice={"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}, tools=[{"name": "get_weather", "input_schema": WEATHER}],
+                                            messages=RAIN + [{"role": "assistant", "content": [{"type": "tool_use", "id": block.id, "name": block.name, "input": block.input}]},
+                                                             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": block.id, "content": "Rain."}, {"type": "text", "text": "And in Rome?"}]}]) as stream:
+            self.is_weather(stream.get_final_message().content[0].input)
+        # Ollama's API cannot say that a tool has to be called; if the model calls one, it is a call.
+        said = self.ollama.chat(TOOL_NAME, RAIN, tools=TOOLS, options={"temperature": 0, "num_predict": 100})
+        for call in said.message.tool_calls or []:
+            self.assertIn(call.function.name, ("get_weather", "get_time"))
+        self.assertNotIn("<tool_call>", said.message.content or "")
 
     def test_a_model_is_found_by_its_name(self):
         self.assertEqual((HF_NAME, OLLAMA_NAME), (self.client.models.retrieve(HF_NAME).id, self.client.models.retrieve(OLLAMA_NAME).id))

@@ -129,8 +129,11 @@ class Serve(unittest.TestCase):
         self.assertEqual([c["text"][:2] for c in said["choices"]], ["AB", "CD"])
 
     def test_what_cannot_be_honoured_is_refused_with_the_reason(self):
-        for more, status, word in (({"temperature": -5}, 400, "temperature"), ({"frobnicate": 1}, 400, "frobnicate"), ({"response_format": {"type": "json_object"}}, 400, "response_format"),
-                                   ({"tools": [{"type": "function"}]}, 400, "tools"), ({"model": "nobody/has-this"}, 404, "nobody"), ({"messages": []}, 400, "messages"),
+        for more, status, word in (({"temperature": -5}, 400, "temperature"), ({"frobnicate": 1}, 400, "frobnicate"), ({"response_format": {"type": "xml"}}, 400, "response_format"),
+                                   ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "string", "pattern": "a"}}}}, 400, "pattern"),
+                                   ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array", "maxItems": 10**12}}}}, 400, "large"),
+                                   ({"tools": [{"type": "function"}]}, 400, "tools"), ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "no place"),
+                                   ({"tool_choice": "required"}, 400, "no tools"), ({"model": "nobody/has-this"}, 404, "nobody"), ({"messages": []}, 400, "messages"),
                                    ({"messages": [{"role": "user", "content": "x" * 5000}]}, 400, "context"), ({"n": 0}, 400, "n:"), ({"stop": 5}, 400, "stop")):
             got, said = self.chat(**more)
             self.assertEqual(got, status, (more, said))
