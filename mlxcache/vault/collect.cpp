@@ -117,7 +117,8 @@ Result<Vault::Collected> Vault::collect(bool apply, mlxbase::Progress& progress,
     // Where the first copy is no good and another is, the other counts: so the pack of the first may go.
     for (const Digest& digest : needed) {
       const auto copies = copies_of(digest);
-      if (copies.empty() || can_be_read(*place_of(digest))) continue;
+      const auto first = place_of(digest);
+      if (copies.empty() || !first || can_be_read(*first)) continue;
       const auto good = std::ranges::find_if(copies, [&](const Place& copy) { return can_be_read(copy); });
       if (good != copies.end()) prefer(*good);
     }

@@ -150,6 +150,7 @@ void Cutter::raw(std::uint64_t to) {
 void Cutter::tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes) {
   if (length < kShortTensor || offset < at_ || offset > size_ || length > size_ - offset) return;
   raw(offset);
+  tensors_ = true;
   const Layout layout{dtype, 0, columns};
   std::uint64_t part = kPartBytes;
   // Parts of as many elements whatever the dtype: so a tensor and its twin in another precision are cut at the same rows.
@@ -212,6 +213,8 @@ Result<Cuts> cut_file(const ByteSource& source, std::span<const Run> runs) {
   if (auto cuts = cut_safetensors(source)) return Cuts{"safetensors", within(*cuts, runs)};
   if (auto cuts = cut_gguf(source)) return Cuts{"gguf", within(*cuts, runs)};
   if (auto cuts = cut_zip(source)) return Cuts{"zip", within(*cuts, runs)};
+  if (auto cuts = cut_onnx(source)) return Cuts{"onnx", within(*cuts, runs)};
+  if (auto cuts = cut_ctranslate2(source)) return Cuts{"ctranslate2", within(*cuts, runs)};
   Cuts out{"chunks", {}};
   for (const Run& run : runs) {
     const auto cuts = TRY(cut_by_content(source, run.offset, run.offset + run.length));

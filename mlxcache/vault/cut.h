@@ -26,7 +26,7 @@ struct Run {
 };
 
 struct Cuts {
-  std::string_view format;  // how the file was understood, for people: "safetensors", "gguf", "zip", "chunks"
+  std::string_view format;  // how the file was understood, for people: "safetensors", "gguf", "zip", "onnx", "ctranslate2", "chunks"
   std::vector<Cut> cuts;    // in order; exactly the runs; none empty, none longer than kMaxObjectBytes
 };
 
@@ -42,12 +42,14 @@ class Cutter {
   /// A tensor behind the last one; what overlaps it, leaves the file or is short goes with the bytes around it.
   void tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes);
   std::vector<Cut> finish();
+  bool has_tensors() const { return tensors_; }
 
  private:
   void raw(std::uint64_t to);
 
   std::uint64_t size_;
   std::uint64_t at_ = 0;
+  bool tensors_ = false;
   std::vector<Cut> cuts_;
 };
 
@@ -56,6 +58,11 @@ std::uint64_t unit_bytes(Dtype dtype);
 
 /// Nothing if it is no ZIP archive, or one whose members are all packed.
 std::optional<std::vector<Cut>> cut_zip(const mlxbase::ByteSource& source);
+
+/// Nothing if it is none, or has no weights of its own (they lie in a file beside it).
+std::optional<std::vector<Cut>> cut_onnx(const mlxbase::ByteSource& source);
+/// Nothing if it is none.
+std::optional<std::vector<Cut>> cut_ctranslate2(const mlxbase::ByteSource& source);
 
 /// Cuts by content: the same bytes elsewhere are cut alike.
 mlxbase::Result<std::vector<Cut>> cut_by_content(const mlxbase::ByteSource& source, std::uint64_t from, std::uint64_t to);

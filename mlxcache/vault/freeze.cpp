@@ -200,6 +200,7 @@ Status Freezer::add_file(const std::string& full, FrozenName& name) {
   }
   hash_zeros(whole, o.stat.size - hashed);
   name.sha256 = whole.finish();
+  name.segments.reserve(cuts.size() + 1);
   std::uint64_t at = 0;
   const auto hole_to = [&](std::uint64_t to) {
     if (to > at) {

@@ -45,13 +45,13 @@ Result<bool> is_vault(os::FileSystem& fs, const std::string& dir) {
   return fail(stat.error());
 }
 
-Vault::Vault(os::FileSystem& fs, std::string dir) : fs_(fs), dir_(std::move(dir)) {}
+Vault::Vault(os::FileSystem& fs, std::string dir, Access access) : fs_(fs), dir_(std::move(dir)), finds_bases_(access != Access::read) {}
 Vault::~Vault() {
   if (writer_) (void)fs_.unlink(packs_[writer_->pack]->path);  // no model speaks of it
 }
 
 Result<std::unique_ptr<Vault>> Vault::open(os::FileSystem& fs, const std::string& dir, Access access) {
-  auto vault = std::unique_ptr<Vault>(new Vault(fs, dir));
+  auto vault = std::unique_ptr<Vault>(new Vault(fs, dir, access));
   const std::string format = path::join(dir, "format");
   if (access == Access::write) {
     TRY(os::make_dirs(fs, packs_dir(dir), 0700));
@@ -168,7 +168,7 @@ void Vault::index(const Place& place) {
     copies_.emplace(head.digest, place)->second.entry.head.sketch = std::string();
     return;
   }
-  if (const auto sketch = sketch_of(head); sketch && head.depth < kMaxDepth) candidates_[sketch->columns].add(head.digest, *sketch);
+  if (const auto sketch = sketch_of(head); sketch && finds_bases_ && head.depth < kMaxDepth) candidates_[sketch->columns].add(head.digest, *sketch);
   // Its record has it; here it would be most of what a tensor takes.
   at->second.entry.head.sketch = std::string();
 }

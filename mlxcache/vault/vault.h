@@ -147,7 +147,7 @@ class Vault {
     std::vector<std::byte> payload;
   };
 
-  Vault(mlxbase::os::FileSystem& fs, std::string dir);
+  Vault(mlxbase::os::FileSystem& fs, std::string dir, Access access);
   mlxbase::Status load();
   mlxbase::Status load_pack(std::uint32_t number);
   void keep_what_is_open(const std::unordered_map<Digest, Place>& before);
@@ -171,6 +171,7 @@ class Vault {
 
   mlxbase::os::FileSystem& fs_;
   std::string dir_;
+  bool finds_bases_;  // not of a vault that is only read: their index would take memory for nothing
   std::unique_ptr<mlxbase::os::Lock> lock_;
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Pack>> packs_;

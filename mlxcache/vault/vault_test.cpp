@@ -234,6 +234,81 @@ TEST(Cut, FindsTheMembersOfAZipArchive) {
   EXPECT_EQ(at, file.size());
 }
 
+/// The cuts are all of the file, and one of them is this.
+void expect_cut(const Bytes& file, std::string_view format, const Cut& wanted) {
+  const auto source = mlxbase::ByteSource::of(file);
+  const vault::Run whole{0, file.size()};
+  const auto cuts = cut_file(source, {&whole, 1});
+  ASSERT_TRUE(cuts);
+  EXPECT_EQ(cuts->format, format);
+  EXPECT_THAT(cuts->cuts, testing::Contains(wanted));
+  std::uint64_t at = 0;
+  for (const Cut& c : cuts->cuts) {
+    EXPECT_EQ(c.offset, at);
+    at += c.length;
+  }
+  EXPECT_EQ(at, file.size());
+}
+
+TEST(Cut, FindsTheWeightsOfAnOnnxGraph) {
+  const auto varint = [](std::uint64_t v) {
+    std::string out;
+    for (; v >= 128; v >>= 7U) out += static_cast<char>(v | 128U);
+    return out + static_cast<char>(v);
+  };
+  const auto run = [&](unsigned number, const std::string& bytes) { return varint(number << 3U | 2U) + varint(bytes.size()) + bytes; };
+  const std::string weights(64 * 100 * 2, 'w');
+  const std::string tensor = run(1, varint(64) + varint(100)) + varint(2U << 3U) + varint(10) + run(8, "layer.weight") + run(9, weights);
+  const std::string graph = run(1, std::string(200, 'n')) + run(2, "graph") + run(5, tensor) + run(5, run(9, "short")) + run(11, "input");
+  const std::string file = varint(1U << 3U) + varint(8) + run(2, "pytorch") + run(8, "") + run(7, graph);
+  const Bytes bytes(mlxbase::as_bytes(file).begin(), mlxbase::as_bytes(file).end());
+  expect_cut(bytes, "onnx", {file.find(weights), weights.size(), {Dtype::f16, 0, 100}});
+  for (std::size_t n = 0; n < 400; ++n) {  // cut short anywhere: as any other file
+    const Bytes shorter(bytes.begin(), bytes.end() - 1 - static_cast<std::ptrdiff_t>(n));
+    const auto source = mlxbase::ByteSource::of(shorter);
+    EXPECT_FALSE(cut_onnx(source)) << n;
+  }
+}
+
+TEST(Cut, FindsTheVariablesOfACtranslate2Model) {
+  std::string file;
+  const auto put = [&](auto value) {
+    mlxbase::ByteWriter w;
+    w.put(value);
+    file += mlxbase::as_text(w.bytes());
+  };
+  const auto put_string = [&](std::string_view text) {
+    put(static_cast<std::uint16_t>(text.size() + 1));
+    file += text;
+    file += '\0';
+  };
+  put(std::uint32_t{6});
+  put_string("WhisperSpec");
+  put(std::uint32_t{3});
+  put(std::uint32_t{2});
+  put_string("decoder/scale");
+  put(std::uint8_t{0});
+  put(std::uint8_t{0});
+  put(std::uint32_t{4});
+  file += "ffff";
+  put_string("encoder/weight");
+  put(std::uint8_t{2});
+  put(std::uint32_t{50});
+  put(std::uint32_t{200});
+  put(std::uint8_t{1});
+  put(std::uint32_t{10'000});
+  const std::size_t at = file.size();
+  file += std::string(10'000, 'w');
+  put(std::uint32_t{0});
+  const Bytes bytes(mlxbase::as_bytes(file).begin(), mlxbase::as_bytes(file).end());
+  expect_cut(bytes, "ctranslate2", {at, 10'000, {Dtype::i8, 0, 200}});
+  for (std::size_t n = 4; n < at + 9'000; n += n < at ? 1 : 700) {
+    const Bytes shorter(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
+    const auto source = mlxbase::ByteSource::of(shorter);
+    EXPECT_FALSE(cut_ctranslate2(source)) << n;
+  }
+}
+
 TEST(Cut, AtTheSameRowsInEveryPrecision) {
   const auto cut = [](mlxbase::safetensors::Dtype dtype, std::uint64_t width) {
     mlxbase::safetensors::Header h;
