@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mlxbase/core/parallel.h"
+#include "mlxbase/core/printable.h"
 #include "mlxhub/cpu/team.h"
 
 namespace mlxhub::cpu {
@@ -62,7 +63,8 @@ struct Held {
 class Executor final : public engine::Engine {
  public:
   Executor(const model::Model& model, const Options& options)
-      : decoder_(model.decoder),
+      : mappings_(model.mappings),
+        decoder_(model.decoder),
         kernels_(options.kernels != nullptr ? *options.kernels : best_kernels()),
         team_(options.threads != 0 ? options.threads : mlxbase::worker_count()) {
     facts_.name = model.name;
@@ -128,6 +130,9 @@ class Executor final : public engine::Engine {
       }
     }
     if (rows > 0) run(step, rows);
+    if (std::any_of(mappings_.begin(), mappings_.end(), [](const auto& mapping) { return mapping.damaged(); })) {
+      return fail(Code::changed, fmt::format("the weights of {} became shorter, or unreadable, while they were in use", mlxbase::printable(facts_.name)));
+    }
     return {};
   }
 
@@ -338,6 +343,7 @@ class Executor final : public engine::Engine {
     }
   }
 
+  const decltype(model::Model::mappings)& mappings_;
   const Decoder& decoder_;
   const Kernels& kernels_;
   Team team_;

@@ -113,15 +113,27 @@ std::shared_ptr<Loaded> Library::known(const std::string& name) const {
   return nullptr;
 }
 
+/// One whose file was shortened underneath is of no more use: it goes, and is loaded again, if it can be.
+std::shared_ptr<Loaded> Library::intact(const std::string& name) {
+  auto loaded = known(name);
+  if (loaded == nullptr || loaded->model == nullptr) return loaded;
+  const auto& mappings = loaded->model->mappings;
+  if (std::none_of(mappings.begin(), mappings.end(), [](const auto& mapping) { return mapping.damaged(); })) return loaded;
+  std::erase_if(entries_, [&](const Entry& entry) { return entry.loaded == loaded; });
+  leaving_.push_back(std::move(loaded));
+  stopping_.notify_all();
+  return nullptr;
+}
+
 Result<std::shared_ptr<Loaded>> Library::get(const std::string& name, bool pinned) {
   {
     const std::scoped_lock lock(mutex_);
-    if (auto loaded = known(name)) return loaded;
+    if (auto loaded = intact(name)) return loaded;
   }
   const std::scoped_lock one_at_a_time(loading_);
   {
     const std::scoped_lock lock(mutex_);
-    if (auto loaded = known(name)) return loaded;
+    if (auto loaded = intact(name)) return loaded;
     if (stopped_) return fail(Code::cancelled, "the server is ending");
   }
   auto loaded = std::make_shared<Loaded>();

@@ -93,6 +93,7 @@ class Library {
     std::set<std::string> names;
   };
   std::shared_ptr<Loaded> known(const std::string& name) const;
+  std::shared_ptr<Loaded> intact(const std::string& name);
   void sweep();
 
   mlxbase::os::FileSystem& fs_;

@@ -223,6 +223,85 @@ class Serve(unittest.TestCase):
         self.assertEqual((status, [m["id"] for m in said["data"]]), (200, ["tiny"]))
 
 
+class Faults(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.model = Path(self.folder.name) / "tiny"
+        self.model.mkdir()
+        make_model(self.model)
+        self.server = Server(self.folder.name, "--model", str(self.model))
+        self.addCleanup(lambda: self.assertEqual(self.server.end(), 0))
+
+    def chat(self, **more):
+        return self.server.ask("POST", "/v1/chat/completions", {"model": str(self.model), "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8, "temperature": 0} | more)
+
+    def test_a_weight_file_that_is_cut_short_fails_requests_and_not_the_server(self):
+        before = self.chat()[1]["choices"][0]["message"]["content"]
+        weights = self.model / "model.safetensors"
+        whole = weights.read_bytes()
+        with open(weights, "r+b") as file:  # in place: the server has it mapped
+            file.truncate(4096)
+        status, said = self.chat()
+        self.assertEqual(status, 500, said)
+        self.assertIn("became shorter", said["error"]["message"])
+        status, said = self.chat()
+        self.assertEqual(status, 400, said)  # it was loaded again, and is no whole file
+        self.assertEqual(self.server.ask("GET", "/health")[0], 200)
+        weights.unlink()
+        weights.write_bytes(whole)
+        self.assertEqual(self.chat()[1]["choices"][0]["message"]["content"], before)
+
+    def test_half_a_request_and_many_idle_connections_keep_nobody_waiting(self):
+        idle = []
+        try:
+            for _ in range(400):
+                idle.append(socket.create_connection(("127.0.0.1", self.server.port)))
+            for half in (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"model\"", b"GET /hea", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nab"):
+                connection = socket.create_connection(("127.0.0.1", self.server.port))
+                connection.sendall(half)
+                idle.append(connection)
+            self.assertEqual(self.chat()[0], 200)
+        finally:
+            for connection in idle:
+                connection.close()
+        self.assertEqual(self.chat()[0], 200)
+
+    def test_a_request_that_is_too_large_is_refused_and_the_server_lives(self):
+        with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n\r\n")
+            answer = connection.recv(4096)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 413"), answer)
+        status, said = self.chat(messages=[{"role": "user", "content": "x" * (1 << 20)}])
+        self.assertEqual(status, 400)
+        self.assertIn("context", said["error"]["message"])
+
+    def test_a_client_that_does_not_read_holds_nobody_up(self):
+        with socket.create_connection(("127.0.0.1", self.server.port)) as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "n": 16, "max_tokens": 200, "logprobs": True, "top_logprobs": 20, "logit_bias": {"2": -100}}).encode()
+            slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            self.assertEqual(self.chat()[0], 200)
+        while True:
+            metrics = self.server.ask("GET", "/metrics")[1]
+            if "mlxhub_requests_active 0" in metrics and "mlxhub_requests_waiting 0" in metrics:
+                break
+        self.assertEqual(self.chat()[0], 200)
+
+    def test_a_bomb_of_a_schema_or_of_nesting_is_refused(self):
+        doubling = {"type": "integer"}
+        for _ in range(100):
+            doubling = {"anyOf": [doubling, {"type": "null"}]}
+        for body in ('{"model":' + "[" * 100000, '{"messages":' + '{"a":' * 200 + "1" + "}" * 201):
+            connection = http.client.HTTPConnection("127.0.0.1", self.server.port)
+            connection.request("POST", "/v1/chat/completions", body)
+            self.assertEqual(connection.getresponse().status, 400)
+            connection.close()
+        for schema in (doubling, {"type": "array", "items": {"type": "string", "minLength": 10**9}}, {"enum": ["x" * 300000]}):
+            status, said = self.chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
+            self.assertEqual(status, 400, str(said)[:300])
+
+
 class Keys(unittest.TestCase):
     def test_a_key_is_needed_where_one_is_set(self):
         with tempfile.TemporaryDirectory() as home:
