@@ -53,7 +53,7 @@ Result<void> read_message(const Value& m, Value& out) {
     if (type == "text") {
       text += block["text"].string();
     } else if (type == "tool_use" && role == "assistant") {
-      if (!block["input"].is_object()) return wrong("messages", "the input of a tool_use is no object");
+      if (!block["input"].is_object() || block["name"].string().empty()) return wrong("messages", "a tool_use needs a name, and an input that is an object");
       calls.push(call_of(block["id"].string(), block["name"].string(), block["input"]));
     } else if (type == "tool_result" && role == "user") {
       const std::string result = block["content"].is_null() ? std::string() : TRY(text_of(block["content"], "messages"));

@@ -155,5 +155,29 @@ TEST(OllamaDialect, TellsOneObjectALine) {
   EXPECT_EQ(ollama::error_body({Code::invalid, "why"}), R"({"error":"why"})");
 }
 
+TEST(Tools, AreReadAlikeInAllDialects) {
+  const auto openai_ask = openai::read_chat(body(R"(, "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}, {"type": "function", "function": {"name": "g"}}], "tool_choice": {"type": "function", "function": {"name": "g"}}, "parallel_tool_calls": false)"));
+  ASSERT_TRUE(openai_ask) << openai_ask.error().message;
+  EXPECT_EQ(mlxbase::json::dump(openai_ask->tools), R"([{"type":"function","function":{"name":"g"}}])");
+  EXPECT_EQ(openai_ask->tool_choice, ToolChoice::must);
+  EXPECT_FALSE(openai_ask->several_calls);
+  const auto anthropic_ask = anthropic::read_messages(body(R"(, "max_tokens": 1, "tools": [{"name": "f", "description": "d", "input_schema": {}}], "tool_choice": {"type": "any"})"));
+  ASSERT_TRUE(anthropic_ask) << anthropic_ask.error().message;
+  EXPECT_EQ(mlxbase::json::dump(anthropic_ask->tools), R"([{"type":"function","function":{"name":"f","description":"d","parameters":{}}}])");
+  EXPECT_EQ(anthropic_ask->tool_choice, ToolChoice::must);
+  for (const std::string_view bad : {R"(, "tools": [{"type": "web_search"}])", R"(, "tools": [{"type": "function", "function": {"name": ""}}])", R"(, "tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}])",
+                                     R"(, "tool_choice": "required")", R"(, "tool_choice": "sometimes")", R"(, "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function", "function": {"name": "g"}})",
+                                     R"(, "functions": [])", R"(, "messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "5"}}]}])"}) EXPECT_FALSE(openai::read_chat(body(bad))) << bad;
+}
+
+TEST(Tools, CallsAreToldInEachDialect) {
+  const Choice choice{.said = {.text = "", .calls = {{.id = "7", .name = "f", .arguments = R"({"a":1})"}}, .tokens = {}}, .end = End::calls, .stop = {}};
+  EXPECT_THAT(openai::chat_teller({}, {})->whole({choice}, {}), HasSubstr(R"("content":null,"refusal":null,"tool_calls":[{"id":"call_7","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},"logprobs":null,"finish_reason":"tool_calls")"));
+  EXPECT_THAT(openai::chat_teller({}, {})->piece(0, choice.said), HasSubstr(R"("delta":{"tool_calls":[{"index":0,"id":"call_7")"));
+  EXPECT_THAT(anthropic::teller({}, {})->whole({choice}, {}), HasSubstr(R"("content":[{"type":"tool_use","id":"toolu_7","name":"f","input":{"a":1}}],"stop_reason":"tool_use")"));
+  EXPECT_THAT(anthropic::teller({}, {})->piece(0, choice.said), HasSubstr(R"("delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"})"));
+  EXPECT_THAT(ollama::chat_teller({}, {})->whole({choice}, {}), HasSubstr(R"("tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}])"));
+}
+
 }  // namespace
 }  // namespace mlxhub::dialect

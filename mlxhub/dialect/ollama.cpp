@@ -180,7 +180,7 @@ Result<Ask> read_chat(std::string_view body) {
       if (!v.array().empty()) ask.messages = Value{mlxbase::json::Array{}};
       for (const Value& m : v.array()) {
         const std::string role = m["role"].string();
-        if (role.empty()) return wrong(name, "a message has no role");
+        if (role != "system" && role != "user" && role != "assistant" && role != "tool") return wrong(name, "the role of a message is system, user, assistant or tool");
         if (!m["images"].array().empty()) return fail(Code::unsupported, "messages: images are not built");
         Value message = message_of(role, m["content"].string()), calls{mlxbase::json::Array{}};
         if (!m["tool_name"].string().empty()) message.set("name", m["tool_name"].string());
