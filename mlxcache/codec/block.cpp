@@ -104,7 +104,7 @@ std::size_t gather_changed(const Head& h, std::size_t n, const std::uint8_t* in,
 }
 
 EncodeTables::EncodeTables(const Head& h)
-    : symbols(encode_entries(h.tables)), rest(encode_entries(h.rest.tables)), low{encode_entries(h.low[0].tables), encode_entries(h.low[1].tables)} {}
+    : symbols(encode_table(h.tables)), rest(encode_table(h.rest.tables)), low{encode_table(h.low[0].tables), encode_table(h.low[1].tables)} {}
 DecodeTables::DecodeTables(const Head& h)
     : symbols(decode_entries(h.tables)), rest(decode_entries(h.rest.tables)), low{decode_entries(h.low[0].tables), decode_entries(h.low[1].tables)} {}
 
@@ -134,14 +134,14 @@ BlockKind BlockEncoder::encode(std::uint64_t first, std::size_t n, const std::ui
   return BlockKind::plain;
 }
 
-void BlockEncoder::encode_plane(const Plane& plane, const std::vector<EncodeEntry>& tables, const std::uint8_t* bytes, std::size_t n,
+void BlockEncoder::encode_plane(const Plane& plane, const EncodeTable& tables, const std::uint8_t* bytes, std::size_t n,
                                 std::vector<std::byte>& out) {
   switch (plane.mode) {
     case Plane::Mode::raw: put_bytes(out, bytes, n); break;
     case Plane::Mode::constant: break;
     case Plane::Mode::coded:
       plane_writer_.start(n, kTableBits);
-      k_.encode(plane_writer_.state(), tables.data(), nullptr, n, bytes);
+      k_.encode(plane_writer_.state(), tables.view(), nullptr, n, bytes);
       plane_writer_.finish(out);
       break;
     case Plane::Mode::six: {
@@ -184,7 +184,7 @@ void BlockEncoder::encode_floats(std::uint64_t first, std::size_t n, const std::
         }
       }
     }
-    k_.encode(writer_.state(), tables_.symbols.data(), with_scales ? context_.data() : nullptr, many, symbols_.data());
+    k_.encode(writer_.state(), tables_.symbols.view(), with_scales ? context_.data() : nullptr, many, symbols_.data());
   });
   encode_plane(head_.rest, tables_.rest, rest_.data(), n, out);
   if (width == 4) {
@@ -208,7 +208,7 @@ void BlockEncoder::encode_difference(std::size_t n, const std::uint8_t* in, cons
   chunks_backwards(changed, [&](std::size_t at, std::size_t many) {
     fill_contexts(head_, k_, base + at * width, many, context_.data());
     (width == 2 ? k_.differ16 : k_.differ32)(in + at * width, base + at * width, many, symbols_.data(), extra_.data());
-    k_.encode_numbers(writer_.state(), tables_.symbols.data(), context_.data(), many, symbols_.data(), extra_.data());
+    k_.encode_numbers(writer_.state(), tables_.symbols.view(), context_.data(), many, symbols_.data(), extra_.data());
   });
   writer_.finish(out);
 }
@@ -238,7 +238,7 @@ void BlockEncoder::encode_twin(std::size_t n, const std::uint8_t* in, const std:
     put_u32(out, e.value);
   }
   writer_.start(n, kTableBits);
-  k_.encode(writer_.state(), tables_.symbols.data(), nullptr, n, rest_.data());
+  k_.encode(writer_.state(), tables_.symbols.view(), nullptr, n, rest_.data());
   writer_.finish(out);
 }
 
@@ -249,7 +249,7 @@ void BlockEncoder::encode_bytes(std::uint64_t first, std::size_t n, const std::u
     if (period > 1) {
       for (std::size_t i = 0, p = (start + at) % period; i < many; ++i, p = p + 1 == period ? 0 : p + 1) context_[i] = head_.period[p];
     }
-    k_.encode(writer_.state(), tables_.symbols.data(), period > 1 ? context_.data() : nullptr, many, in + at);
+    k_.encode(writer_.state(), tables_.symbols.view(), period > 1 ? context_.data() : nullptr, many, in + at);
   });
   writer_.finish(out);
 }

@@ -30,7 +30,7 @@ void fill_scales(const Head& head, const Kernels& k, std::uint64_t first, std::s
 /// Tables made ready, once for a tensor.
 struct EncodeTables {
   explicit EncodeTables(const Head& head);
-  std::vector<EncodeEntry> symbols, rest, low[2];
+  EncodeTable symbols, rest, low[2];
 };
 struct DecodeTables {
   explicit DecodeTables(const Head& head);
@@ -48,7 +48,7 @@ class BlockEncoder {
   void encode_difference(std::size_t n, const std::uint8_t* in, const std::uint8_t* base, std::vector<std::byte>& out);
   void encode_twin(std::size_t n, const std::uint8_t* in, const std::uint8_t* base, std::vector<std::byte>& out);
   void encode_bytes(std::uint64_t first, std::size_t n, const std::uint8_t* in, std::vector<std::byte>& out);
-  void encode_plane(const Plane& plane, const std::vector<EncodeEntry>& tables, const std::uint8_t* bytes, std::size_t n, std::vector<std::byte>& out);
+  void encode_plane(const Plane& plane, const EncodeTable& tables, const std::uint8_t* bytes, std::size_t n, std::vector<std::byte>& out);
 
   const Head& head_;
   const EncodeTables& tables_;

@@ -27,7 +27,14 @@ struct EncodeEntry {
   std::uint16_t complement = 0;  // 2^kTableBits - frequency
   std::uint16_t shift = 0;
 };
-static_assert(sizeof(EncodeEntry) == 12);  // kernel_avx512.cpp gathers its first two words
+static_assert(sizeof(EncodeEntry) == 12);
+
+/// The tables of one plane, 256 symbols each, in two shapes: what multiplies by a reciprocal takes `entries`; what divides sixteen at a time takes
+/// `slots`, which stay in the nearest cache (frequency in bits 0-15, first slot in 16-31).
+struct EncodeView {
+  const EncodeEntry* entries = nullptr;
+  const std::uint32_t* slots = nullptr;
+};
 
 struct DecodeState {
   std::uint32_t lane[kLanes];
@@ -47,9 +54,8 @@ struct Kernels {
   /// The same for signed numbers: symbol and extra bits, see extra_bits().
   void (*decode_numbers)(DecodeState& state, const DecodeEntry* tables, const std::uint8_t* context, std::size_t n, std::int32_t* numbers);
   /// The mirror images, from the last element to the first; n as above, the last part of a stream coming first.
-  /// tables: 256 entries each.
-  void (*encode)(EncodeState& state, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols);
-  void (*encode_numbers)(EncodeState& state, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols,
+  void (*encode)(EncodeState& state, const EncodeView& tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols);
+  void (*encode_numbers)(EncodeState& state, const EncodeView& tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols,
                          const std::uint32_t* extra);
 
   /// 16-bit floats to symbols and rest, and back. scale: one an element, half octaves (null: all 0).

@@ -112,28 +112,25 @@ inline void flush(std::uint8_t*& at, __m512i& x, __mmask16 full) {
 }
 
 struct Entries {
-  __m512i reciprocal, frequency, bias;
+  __m512i frequency, start;
 };
-inline Entries entries_of(const EncodeEntry* tables, const std::uint8_t* context, __m512i symbol) {
+inline Entries entries_of(const std::uint32_t* slots, const std::uint8_t* context, __m512i symbol) {
   __m512i index = symbol;
   if (context != nullptr) index = _mm512_or_si512(index, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(context))), 8));
-  index = _mm512_add_epi32(index, _mm512_add_epi32(index, index));
-  const auto* words = reinterpret_cast<const int*>(tables);
-  const __m512i both = _mm512_i32gather_epi32(index, words + 1, 4);
-  return {_mm512_i32gather_epi32(index, words, 4), _mm512_and_si512(both, _mm512_set1_epi32(0xFFFF)), _mm512_srli_epi32(both, 16)};
+  const __m512i both = _mm512_i32gather_epi32(index, slots, 4);
+  return {_mm512_and_si512(both, _mm512_set1_epi32(0xFFFF)), _mm512_srli_epi32(both, 16)};
 }
+// x is below frequency << 19, so the quotient has 19 bits, and a float's 24 come within an eighth of it. Rounded towards zero twice it is the true one or one less.
 inline __m512i push(const Entries& e, __m512i x) {
-  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, e.reciprocal), 32);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(e.reciprocal, 32));
-  const __m512i high = _mm512_mask_blend_epi32(0xAAAA, even, odd);
-  // shift: bits of (frequency - 1), less one; 0 for frequencies of 1 and 2
-  const __m512i bits = _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_lzcnt_epi32(_mm512_sub_epi32(e.frequency, _mm512_set1_epi32(1))));
-  const __m512i q = _mm512_srlv_epi32(high, _mm512_max_epi32(bits, _mm512_setzero_si512()));
-  return _mm512_add_epi32(_mm512_add_epi32(x, e.bias), _mm512_mullo_epi32(q, _mm512_sub_epi32(_mm512_set1_epi32(kTableSize), e.frequency)));
+  constexpr int kDown = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+  const __m512i about = _mm512_cvttps_epi32(_mm512_div_round_ps(_mm512_cvt_roundepi32_ps(x, kDown), _mm512_cvtepi32_ps(e.frequency), kDown));
+  const __m512i left = _mm512_sub_epi32(x, _mm512_mullo_epi32(about, e.frequency));
+  const __m512i slot = _mm512_add_epi32(_mm512_slli_epi32(about, kTableBits), _mm512_add_epi32(left, e.start));
+  return _mm512_mask_add_epi32(slot, _mm512_cmpge_epu32_mask(left, e.frequency), slot, _mm512_sub_epi32(_mm512_set1_epi32(kTableSize), e.frequency));
 }
 inline __m512i load_bytes(const std::uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 
-void encode_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
+void encode_wide(EncodeState& s, const EncodeView& tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
   const std::size_t whole = n / kLanes * kLanes;
   if (whole < n) encode_all(s, tables, context != nullptr ? context + whole : nullptr, n - whole, symbols + whole);
   __m512i x[4];
@@ -142,7 +139,7 @@ void encode_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* 
   for (std::size_t i = whole; i > 0;) {
     i -= kLanes;
     for (int v = 3; v >= 0; --v) {
-      const Entries e = entries_of(tables, context != nullptr ? context + i + 16 * v : nullptr, load_bytes(symbols + i + 16 * v));
+      const Entries e = entries_of(tables.slots, context != nullptr ? context + i + 16 * v : nullptr, load_bytes(symbols + i + 16 * v));
       flush(at, x[v], _mm512_cmpge_epu32_mask(_mm512_srli_epi32(x[v], 31 - kTableBits), e.frequency));
       x[v] = push(e, x[v]);
     }
@@ -151,7 +148,7 @@ void encode_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* 
   s.at = at;
 }
 
-void encode_numbers_wide(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols, const std::uint32_t* extra) {
+void encode_numbers_wide(EncodeState& s, const EncodeView& tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols, const std::uint32_t* extra) {
   const std::size_t whole = n / kLanes * kLanes;
   if (whole < n) encode_numbers_all(s, tables, context != nullptr ? context + whole : nullptr, n - whole, symbols + whole, extra + whole);
   const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512(), all = _mm512_set1_epi32(-1);
@@ -173,7 +170,7 @@ void encode_numbers_wide(EncodeState& s, const EncodeEntry* tables, const std::u
         const __m512i mine = _mm512_andnot_si512(_mm512_sllv_epi32(all, some), _mm512_srl_epi32(value, _mm_cvtsi32_si128(done)));
         y = _mm512_or_si512(_mm512_sllv_epi32(y, some), mine);
       }
-      const Entries e = entries_of(tables, context != nullptr ? context + i + 16 * v : nullptr, symbol);
+      const Entries e = entries_of(tables.slots, context != nullptr ? context + i + 16 * v : nullptr, symbol);
       const __m512i now = _mm512_min_epu32(bits, _mm512_set1_epi32(kFusedBits));
       flush(at, y, _mm512_cmpge_epu32_mask(_mm512_srlv_epi32(y, _mm512_sub_epi32(_mm512_set1_epi32(31 - kTableBits), now)), e.frequency));
       y = _mm512_or_si512(_mm512_sllv_epi32(y, now), _mm512_andnot_si512(_mm512_sllv_epi32(all, now), value));
@@ -184,6 +181,59 @@ void encode_numbers_wide(EncodeState& s, const EncodeEntry* tables, const std::u
   s.at = at;
 }
 
+// ---- differences ----
+
+inline __m512i order16_wide(const std::uint8_t* p) {
+  const __m512i u = _mm512_loadu_si512(p);
+  return _mm512_xor_si512(u, _mm512_or_si512(_mm512_srai_epi16(u, 15), _mm512_set1_epi16(static_cast<short>(0x8000))));
+}
+inline __m512i order32_wide(const std::uint8_t* p) {
+  const __m512i u = _mm512_loadu_si512(p);
+  return _mm512_xor_si512(u, _mm512_or_si512(_mm512_srai_epi32(u, 31), _mm512_set1_epi32(static_cast<int>(0x80000000U))));
+}
+inline void symbols_wide(__m512i number, std::uint8_t* symbols, std::uint32_t* extra) {
+  const __m512i one = _mm512_set1_epi32(1), size = _mm512_abs_epi32(number);
+  const __m512i low = _mm512_max_epi32(_mm512_sub_epi32(_mm512_set1_epi32(28), _mm512_lzcnt_epi32(size)), _mm512_setzero_si512());
+  const __m512i three = _mm512_and_si512(_mm512_srlv_epi32(size, low), _mm512_set1_epi32(7));
+  const __m512i large = _mm512_add_epi32(_mm512_slli_epi32(_mm512_add_epi32(low, one), 3), three);
+  const __m512i symbol = _mm512_mask_mov_epi32(large, _mm512_cmplt_epu32_mask(size, _mm512_set1_epi32(16)), size);
+  const __m512i lower = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), low), size);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(symbols), _mm512_cvtepi32_epi8(symbol));
+  _mm512_storeu_si512(extra, _mm512_or_si512(_mm512_srli_epi32(number, 31), _mm512_slli_epi32(lower, 1)));
+}
+void differ16_wide(const std::uint8_t* in, const std::uint8_t* base, std::size_t n, std::uint8_t* symbols, std::uint32_t* extra) {
+  std::size_t i = 0;
+  for (; n - i >= 32; i += 32) {
+    const __m512i d = _mm512_sub_epi16(order16_wide(in + 2 * i), order16_wide(base + 2 * i));
+    symbols_wide(_mm512_cvtepi16_epi32(_mm512_castsi512_si256(d)), symbols + i, extra + i);
+    symbols_wide(_mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(d, 1)), symbols + i + 16, extra + i + 16);
+  }
+  differ16(in + 2 * i, base + 2 * i, n - i, symbols + i, extra + i);
+}
+void differ32_wide(const std::uint8_t* in, const std::uint8_t* base, std::size_t n, std::uint8_t* symbols, std::uint32_t* extra) {
+  std::size_t i = 0;
+  for (; n - i >= 16; i += 16) symbols_wide(_mm512_sub_epi32(order32_wide(in + 4 * i), order32_wide(base + 4 * i)), symbols + i, extra + i);
+  differ32(in + 4 * i, base + 4 * i, n - i, symbols + i, extra + i);
+}
+void exponents_wide(const std::uint8_t* base, std::size_t width, unsigned shift, unsigned mask, int low, std::size_t n, std::uint8_t* context) {
+  std::size_t i = 0;
+  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
+  if (width == 2) {
+    const __m512i bits = _mm512_set1_epi16(static_cast<short>(mask)), least = _mm512_set1_epi16(static_cast<short>(low)), most = _mm512_set1_epi16(15);
+    for (; n - i >= 32; i += 32) {
+      const __m512i e = _mm512_sub_epi16(_mm512_and_si512(_mm512_srl_epi16(_mm512_loadu_si512(base + 2 * i), by), bits), least);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(context + i), _mm512_cvtepi16_epi8(_mm512_min_epi16(_mm512_max_epi16(e, _mm512_setzero_si512()), most)));
+    }
+  } else {
+    const __m512i bits = _mm512_set1_epi32(static_cast<int>(mask)), least = _mm512_set1_epi32(low), most = _mm512_set1_epi32(15);
+    for (; n - i >= 16; i += 16) {
+      const __m512i e = _mm512_sub_epi32(_mm512_and_si512(_mm512_srl_epi32(_mm512_loadu_si512(base + 4 * i), by), bits), least);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(context + i), _mm512_cvtepi32_epi8(_mm512_min_epi32(_mm512_max_epi32(e, _mm512_setzero_si512()), most)));
+    }
+  }
+  exponents(base + width * i, width, shift, mask, low, n - i, context + i);
+}
+
 constexpr Kernels make_wide() {
   Kernels k = make_kernels();
   k.encode = encode_wide;
@@ -191,6 +241,9 @@ constexpr Kernels make_wide() {
   k.decode = decode_wide;
   k.decode_numbers = decode_numbers_wide;
   k.map16 = map16_wide;
+  k.differ16 = differ16_wide;
+  k.differ32 = differ32_wide;
+  k.exponents = exponents_wide;
   return k;
 }
 constexpr Kernels kKernels = make_wide();

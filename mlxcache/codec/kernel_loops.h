@@ -109,12 +109,13 @@ std::uint8_t* encode_from(std::uint8_t* at, std::uint32_t* __restrict lanes, con
   }
   return at;
 }
-void encode_all(EncodeState& s, const EncodeEntry* tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
-  s.at = context != nullptr ? encode_from<true>(s.at, s.lane, tables, context, n, symbols) : encode_from<false>(s.at, s.lane, tables, context, n, symbols);
+void encode_all(EncodeState& s, const EncodeView& tables, const std::uint8_t* context, std::size_t n, const std::uint8_t* symbols) {
+  s.at = context != nullptr ? encode_from<true>(s.at, s.lane, tables.entries, context, n, symbols) : encode_from<false>(s.at, s.lane, tables.entries, context, n, symbols);
 }
 
-void encode_numbers_all(EncodeState& s, const EncodeEntry* __restrict tables, const std::uint8_t* __restrict context, std::size_t n,
+void encode_numbers_all(EncodeState& s, const EncodeView& view, const std::uint8_t* __restrict context, std::size_t n,
                         const std::uint8_t* __restrict symbols, const std::uint32_t* __restrict extra) {
+  const EncodeEntry* __restrict tables = view.entries;
   std::uint8_t* at = s.at;
   for (std::size_t group = (n + 15) / 16; group-- > 0;) {
     const std::size_t first = group * 16;
@@ -432,6 +433,17 @@ void count(const std::uint8_t* symbols, const std::uint8_t* context, std::size_t
     if (i < n) ++counts[symbols[i]];
     for (unsigned k = 0; k < 256; ++k) counts[k] += odd[k];
     return;
+  }
+  std::uint8_t most = 0;
+  for (std::size_t k = 0; k < n; ++k) most = context[k] > most ? context[k] : most;
+  if (most < 16 && n >= 1024) {
+    std::uint32_t odd[16 * 256];
+    __builtin_memset(odd, 0, (most + 1U) * 256U * sizeof *odd);
+    for (; i + 2 <= n; i += 2) {
+      ++counts[context[i] * 256U + symbols[i]];
+      ++odd[context[i + 1] * 256U + symbols[i + 1]];
+    }
+    for (unsigned k = 0; k < (most + 1U) * 256U; ++k) counts[k] += odd[k];
   }
   for (; i < n; ++i) ++counts[context[i] * 256U + symbols[i]];
 }

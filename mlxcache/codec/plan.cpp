@@ -409,17 +409,17 @@ Candidate difference(const Input& input) {
   const unsigned shift = h.layout.dtype == Dtype::f32 ? 23 : h.layout.dtype == Dtype::bf16 ? 7 : 10, mask = h.layout.dtype == Dtype::f16 ? 31 : 255;
   for (const Piece& p : pieces) {
     const std::uint8_t* from = base.at(p.first, p.n) + (h.width() == 4 ? 2 : 0);
-    for (std::size_t i = 0; i < p.n; ++i, from += h.width()) ++exponents[static_cast<unsigned>(from[0] | from[1] << 8) >> (h.width() == 4 ? shift - 16 : shift) & mask];
+    for (std::size_t i = 0; i < p.n; i += 4, from += 4 * h.width()) ++exponents[static_cast<unsigned>(from[0] | from[1] << 8) >> (h.width() == 4 ? shift - 16 : shift) & mask];
   }
   std::uint64_t above = 0;
   int highest = 255;
-  while (highest > 0 && (above += exponents[static_cast<unsigned>(highest)]) * 4096 < sampled) --highest;
+  while (highest > 0 && (above += exponents[static_cast<unsigned>(highest)]) * 16384 < sampled) --highest;
   h.lowest = static_cast<std::int16_t>(highest - 14);
   for (unsigned i = 0; i < 16; ++i) h.contexts[i] = static_cast<std::uint8_t>(i);
   const Tally t = tally_of(h, input, pieces, false);
   const std::uint64_t cost = scale_up(symbol_cost(t.symbols) + extra_cost(t.symbols), sampled, h.elements()) + h.elements() / h.run() * kOne;
-  join_contexts(h, t.symbols);
-  c.bytes = bytes_of_cost(cost + fixed_cost(h) + h.tables.size() * 400 * kOne);
+  h.tables.clear();  // complete() makes them, from all elements
+  c.bytes = bytes_of_cost(cost + fixed_cost(h) + 6 * 400 * kOne);
   return c;
 }
 
@@ -463,15 +463,19 @@ std::vector<Candidate> candidates(const Input& input, bool scales) {
   std::vector<Candidate> all;
   const Dtype dtype = input.layout.dtype;
   if ((input.tensor.size() - input.layout.phase) / width_of(dtype) == 0) return all;
-  if (has_exponent(dtype)) {
-    all.push_back(floats_alone(input, scales));
-  } else {
-    all.push_back(bytes_alone(input, width_of(dtype)));
-  }
   const bool same_columns = input.has_base && (input.base_layout.columns == input.layout.columns || (input.layout.rows <= 1 && input.base_layout.rows <= 1));
+  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
   if (same_columns && !input.base.empty()) {
     if (has_exponent(dtype) && input.base_layout.dtype == dtype) all.push_back(difference(input));
     if (dtype == Dtype::f32 && (input.base_layout.dtype == Dtype::bf16 || input.base_layout.dtype == Dtype::f16)) all.push_back(twin(input));
+    for (const Candidate& c : all) least = std::min(least, c.bytes);
+  }
+  if (has_exponent(dtype)) {
+    all.push_back(floats_alone(input, false));
+    // Scales take a look at everything, and an eighth off at the very most.
+    if (scales && all.back().bytes - all.back().bytes / 8 <= least) all.back() = floats_alone(input, true);
+  } else {
+    all.push_back(bytes_alone(input, width_of(dtype)));
   }
   return all;
 }

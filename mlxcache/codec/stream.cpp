@@ -21,13 +21,16 @@ std::uint32_t load_u32(const std::byte* p) {
 
 void StreamWriter::start(std::size_t elements, unsigned most_bits) {
   const std::size_t room = elements * ((most_bits + 15) / 16) * 2 + 64;
-  if (room_.size() < room) room_.resize(room);
+  if (size_ < room) {
+    room_ = std::make_unique_for_overwrite<std::uint8_t[]>(room);
+    size_ = room;
+  }
   std::fill_n(state_.lane, kLanes, kLeastState);
-  state_.at = room_.data() + room_.size();
+  state_.at = room_.get() + size_;
 }
 
 void StreamWriter::finish(std::vector<std::byte>& out) {
-  const auto words = static_cast<std::size_t>(room_.data() + room_.size() - state_.at);
+  const auto words = static_cast<std::size_t>(room_.get() + size_ - state_.at);
   mlxbase::ByteWriter head;
   head.put(static_cast<std::uint32_t>(words));
   for (const std::uint32_t x : state_.lane) head.put(x);
@@ -67,7 +70,7 @@ void write_packed(mlxbase::ByteWriter& out, std::span<const std::uint8_t> bytes)
   write_tables(tables, {&f, 1});
   StreamWriter writer;
   writer.start(bytes.size(), kTableBits);
-  k.encode(writer.state(), encode_entries({&f, 1}).data(), nullptr, bytes.size(), bytes.data());
+  k.encode(writer.state(), encode_table({&f, 1}).view(), nullptr, bytes.size(), bytes.data());
   std::vector<std::byte> stream;
   writer.finish(stream);
   const bool shorter = tables.bytes().size() + stream.size() < bytes.size();

@@ -1,6 +1,8 @@
 #pragma once
 // One entropy-coded stream: u32 bytes of words, 64 u32 states, the words. docs/formats/codec.md.
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -22,7 +24,8 @@ class StreamWriter {
   void finish(std::vector<std::byte>& out);
 
  private:
-  std::vector<std::uint8_t> room_;
+  std::unique_ptr<std::uint8_t[]> room_;  // not cleared: what is written is read
+  std::size_t size_ = 0;
   EncodeState state_{};
 };
 

@@ -206,9 +206,10 @@ std::vector<DecodeEntry> decode_entries(std::span<const Frequencies> tables) {
   return entries;
 }
 
-std::vector<EncodeEntry> encode_entries(std::span<const Frequencies> tables) {
-  std::vector<EncodeEntry> entries(tables.size() * 256);
-  auto at = entries.begin();
+EncodeTable encode_table(std::span<const Frequencies> tables) {
+  EncodeTable table{.entries = std::vector<EncodeEntry>(tables.size() * 256), .slots = {}};
+  table.slots.reserve(tables.size() * 256);
+  auto at = table.entries.begin();
   for (const Frequencies& f : tables) {
     std::uint32_t start = 0;
     for (std::uint32_t s = 0; s < 256; ++s, ++at) {
@@ -224,10 +225,11 @@ std::vector<EncodeEntry> encode_entries(std::span<const Frequencies> tables) {
         at->shift = static_cast<std::uint16_t>(shift - 1);
         at->bias = static_cast<std::uint16_t>(start);
       }
+      table.slots.push_back(f[s] | start << 16);
       start += f[s];
     }
   }
-  return entries;
+  return table;
 }
 
 }  // namespace mlxcache::codec

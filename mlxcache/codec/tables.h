@@ -29,6 +29,12 @@ void write_tables(mlxbase::ByteWriter& out, std::span<const Frequencies> tables)
 mlxbase::Result<std::vector<Frequencies>> read_tables(mlxbase::ByteReader& in);
 
 std::vector<DecodeEntry> decode_entries(std::span<const Frequencies> tables);  // kTableSize each
-std::vector<EncodeEntry> encode_entries(std::span<const Frequencies> tables);  // 256 each
+
+struct EncodeTable {
+  std::vector<EncodeEntry> entries;   // 256 each
+  std::vector<std::uint32_t> slots;
+  EncodeView view() const { return {entries.data(), slots.data()}; }
+};
+EncodeTable encode_table(std::span<const Frequencies> tables);
 
 }  // namespace mlxcache::codec
