@@ -60,7 +60,7 @@ std::string_view reason_of(int status) {
     int status;
     std::string_view reason;
   };
-  static constexpr auto kRows = std::to_array<Row>({{200, "OK"}, {204, "No Content"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+  static constexpr auto kRows = std::to_array<Row>({{200, "OK"}, {204, "No Content"}, {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
                                                     {405, "Method Not Allowed"}, {408, "Request Timeout"}, {413, "Payload Too Large"}, {415, "Unsupported Media Type"},
                                                     {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
                                                     {501, "Not Implemented"}, {503, "Service Unavailable"}});

@@ -115,7 +115,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     std::string head = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n", response.status, reason_of(response.status), response.type);
     for (const auto& [name, value] : response.headers) head += fmt::format("{}: {}\r\n", name, value);
     if (!origin_.empty()) head += fmt::format("Access-Control-Allow-Origin: {}\r\nVary: Origin\r\n", origin_);
-    if (!streams) head += fmt::format("Content-Length: {}\r\n", response.body.size());
+    // 304 has the length of what it stands for, which is not known here; 204 has none.
+    if (!streams && response.status != 304 && response.status != 204) head += fmt::format("Content-Length: {}\r\n", response.body.size());
     if (chunked_) head += "Transfer-Encoding: chunked\r\nCache-Control: no-cache\r\n";
     if (!keep_ || server_.draining()) {
       keep_ = false;

@@ -10,12 +10,14 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 #include "mlxdash/cli/export.h"
 #include "mlxdash/cli/options.h"
+#include "mlxdash/cli/serve.h"
 #include "mlxdash/collect/board.h"
 #include "mlxdash/history/recorder.h"
 #include "mlxdash/sample/derive.h"
@@ -91,12 +93,36 @@ int run_export(const cli::Options& options, const mlxbase::os::Environment& envi
   return done ? status : fail(kFailed, done.error());
 }
 
+int run_web(const cli::Options& options, collect::Board& board, mlxbase::os::FileSystem& fs, const mlxbase::os::Environment& environment, const sigset_t& ends) {
+  auto key = cli::key_of(options, fs, environment);
+  if (!key) return fail(key.error().code == mlxbase::Code::invalid ? kUsage : kFailed, key.error());
+  cli::ServeParts parts{.key = std::move(*key), .host = host_name()};
+  parts.say = [](const std::string& text) { std::fputs(("mlxdash: " + mlxbase::printable(text) + "\n").c_str(), stderr); };
+  std::unique_ptr<mlxdash::history::Recorder> recorder;
+  if (options.history) {
+    const std::string home = mlxdash::history::state_home(environment);
+    // Where another mlxdash keeps it, its history is shown all the same.
+    auto started = mlxdash::history::Recorder::start(fs, home);
+    if (started) recorder = std::move(*started);
+    if (started || started.error().code == mlxbase::Code::busy) parts.history = mlxbase::path::join(home, "history.sqlite");
+    if (!started && started.error().code != mlxbase::Code::busy) parts.say("no history is kept: " + started.error().message);
+  }
+  parts.on_sample = [&](const mlxdash::Snapshot& snapshot) {
+    if (recorder != nullptr) recorder->add(snapshot);
+  };
+  const auto done = cli::serve(board, options, parts, ends);
+  return done ? 0 : fail(kFailed, done.error());
+}
+
 int run(const cli::Options& options, const mlxbase::os::Environment& environment) {
+  sigset_t ends{};
+  if (options.command == cli::Command::web) ends = cli::hold_back_ends();  // before any thread starts
   if (options.command == cli::Command::export_values && !options.prometheus) return run_export(options, environment);
   collect::Parts parts{.fs = mlxbase::os::real_file_system(), .environment = environment, .clock = mlxbase::system_clock()};
   parts.engine_urls = options.engines;
   parts.find_engines = options.find_engines;
   collect::Board board(parts, collect::sources(), {.interval_ms = options.interval_ms, .host = host_name()});
+  if (options.command == cli::Command::web) return run_web(options, board, parts.fs, environment, ends);
   if (options.command == cli::Command::export_values) return print(mlxdash::prometheus_text(look_once(board)));
   if (options.json) return print(mlxbase::json::dump(mlxdash::to_json(look_once(board)), 2) + "\n");
   const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;

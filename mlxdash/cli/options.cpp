@@ -25,12 +25,19 @@ constexpr OptionRow kOptions[] = {
     {"--prometheus", "", "with export: the values of this moment, in the text format of Prometheus"},
     {"--csv", "", "with export: what was kept, as lines of time, series, mean, least, greatest"},
     {"--since", "AGE", "with export: how far back (90s, 30m, 12h, 60d; 1h unless told otherwise)"},
+    {"--address", "ADDRESS", "with web: where it listens (127.0.0.1 unless told otherwise; any other address needs a key)"},
+    {"--port", "NUMBER", "with web: the port (4280 unless told otherwise; 0: one that is free)"},
+    {"--key-file", "FILE", "with web: the key that is asked for, alone on a line; the variable MLXDASH_KEY does the same"},
+    {"--allow-host", "NAME", "with web: a name by which others may reach it; may be repeated"},
+    {"--allow-origin", "ORIGIN", "with web: a web page of elsewhere that may ask; may be repeated"},
+    {"--always", "", "with web: look, and keep what is seen, also while nobody watches"},
     {"--version", "", "print the version"},
     {"--help", "", "print this"},
 };
 
 constexpr CommandRow kCommands[] = {
     {"", "watch this machine in the terminal (printed once where there is no terminal)", Command::watch},
+    {"web", "show it in a browser, to Prometheus and to scripts: a server on this machine, http://127.0.0.1:4280", Command::web},
     {"export", "print values for other programs: --prometheus, --csv or --json", Command::export_values},
     {"man", "print the manual page", Command::man},
 };
@@ -42,6 +49,13 @@ mlxbase::Result<std::uint32_t> interval_of(const std::string& text) {
     return mlxbase::fail(Code::invalid, fmt::format("--interval {}: a number of seconds from 0.25 to 60 is needed", mlxbase::printable(text)));
   }
   return static_cast<std::uint32_t>(std::lround(seconds * 1000));
+}
+
+mlxbase::Result<std::uint16_t> port_of(const std::string& text) {
+  char* end = nullptr;
+  const long port = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || port < 0 || port > 65535) return mlxbase::fail(Code::invalid, fmt::format("--port {}: a number up to 65535 is needed", mlxbase::printable(text)));
+  return static_cast<std::uint16_t>(port);
 }
 
 }  // namespace
@@ -97,6 +111,12 @@ mlxbase::Result<Options> parse(std::span<const std::string> words) {
     if (name == "--version") options.version = true;
     if (name == "--help") options.help = true;
     if (name == "--engine") options.engines.push_back(value);
+    if (name == "--address") options.address = value;
+    if (name == "--port") options.port = TRY(port_of(value));
+    if (name == "--key-file") options.key_file = value;
+    if (name == "--allow-host") options.hosts.push_back(value);
+    if (name == "--allow-origin") options.origins.push_back(value);
+    if (name == "--always") options.always = true;
     if (name == "--interval") options.interval_ms = TRY(interval_of(value));
   }
   if (options.command == Command::export_values && options.prometheus + options.csv + options.json != 1 && !options.help) {
@@ -109,12 +129,14 @@ std::string help_text() {
   std::string out = "mlxdash shows this machine, its servers of models and its model stores on one screen. It looks and changes nothing.\n\nUsage:\n";
   for (const CommandRow& row : kCommands) out += fmt::format("  mlxdash {:<10} {}\n", row.name, row.help);
   out += "\nOptions:\n";
-  for (const OptionRow& row : kOptions) out += fmt::format("  {:<20} {}\n", fmt::format("{} {}", row.name, row.value), row.help);
+  for (const OptionRow& row : kOptions) out += fmt::format("  {:<22} {}\n", fmt::format("{} {}", row.name, row.value), row.help);
   out += "\nExamples:\n"
          "  mlxdash                                      watch; q ends, ? explains the keys\n"
          "  mlxdash --once                               the same as text\n"
          "  mlxdash --json | jq .engines                 for scripts\n"
          "  mlxdash --engine http://gpu-box:8000         a server on another machine besides\n"
+         "  mlxdash web                                  the same in a browser, and http://127.0.0.1:4280/metrics\n"
+         "  mlxdash web --address 0.0.0.0 --key-file k   for other machines too; k holds the key\n"
          "  mlxdash export --prometheus                  for a text-file collector\n"
          "  mlxdash export --csv --since 12h             what was kept of the last twelve hours\n"
          "\nExit codes:\n  0  done\n  2  the command line makes no sense\n  4  it failed\n";

@@ -10,7 +10,9 @@
 
 namespace mlxdash::cli {
 
-enum class Command : std::uint8_t { watch, export_values, man };
+inline constexpr std::uint16_t kPort = 4280;
+
+enum class Command : std::uint8_t { watch, web, export_values, man };
 
 struct Options {
   Command command = Command::watch;
@@ -18,6 +20,11 @@ struct Options {
   std::int64_t since_s = 3600;
   std::uint32_t interval_ms = 1000;
   std::vector<std::string> engines;
+  // Of `web`.
+  std::string address = "127.0.0.1", key_file;
+  std::uint16_t port = kPort;
+  std::vector<std::string> hosts, origins;
+  bool always = false;
 };
 
 struct OptionRow {

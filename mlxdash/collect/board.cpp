@@ -120,7 +120,7 @@ struct Board::State {
     for (Entry& e : entries) {
       if (e.state != SourceState::ok && e.state != SourceState::late) continue;
       const std::int64_t limit = (period_ms(e) + kLateMs) * kMs + static_cast<std::int64_t>(e.cost * 1e9) * kShareOfCost;
-      if (now - e.read_ns <= limit || paused) continue;
+      if (now - std::max(e.read_ns, resumed_ns) <= limit || paused) continue;
       e.state = SourceState::late;
       e.message = "no answer for some time";
       if (!e.cleared) e.row->clear(board, Absent::no_answer);
@@ -137,6 +137,7 @@ struct Board::State {
   std::condition_variable changed, woken;
   Snapshot board;
   std::vector<Entry> entries;
+  std::int64_t resumed_ns = 0;  // when it was last told to go on
   bool stopping = false, paused = false;
   int running = 0;
 };
@@ -193,13 +194,7 @@ void Board::step(Lane lane) {
 void Board::pause(bool paused) {
   const std::lock_guard lock(state_->mutex);
   state_->paused = paused;
-  if (!paused) {
-    const std::int64_t now = state_->parts.clock.steady_ns();
-    for (auto& e : state_->entries) {
-      e.due_ns = std::min(e.due_ns, now);
-      if (e.state == SourceState::ok) e.read_ns = now;
-    }
-  }
+  if (!paused) state_->resumed_ns = state_->parts.clock.steady_ns();
   state_->changed.notify_all();
   state_->woken.notify_all();
 }
@@ -220,6 +215,14 @@ Snapshot Board::snapshot() const {
                             .age = e.read_ns == 0 ? 0 : static_cast<double>(now - e.read_ns) / 1e9, .cost = e.cost});
   }
   return copy;
+}
+
+bool Board::wait_fresh(std::uint32_t most_ms) const {
+  std::unique_lock lock(state_->mutex);
+  const std::int64_t now = state_->parts.clock.steady_ns();
+  return state_->changed.wait_for(lock, std::chrono::milliseconds(most_ms), [&] {
+    return std::ranges::all_of(state_->entries, [&](const auto& e) { return e.due_ns > now && e.began_ns == 0; });
+  });
 }
 
 bool Board::settled(std::uint32_t times) const { return wait_settled(times, 0); }

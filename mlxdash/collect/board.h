@@ -29,7 +29,7 @@ class Board {
   void start();
   /// Without threads: looks with every source of the lane that is due. For tests, and for programs that print once.
   void step(Lane lane);
-  /// Nobody looks: lanes rest until they are wanted again.
+  /// Nobody looks: lanes rest until they are wanted again. What a source saw before keeps its age; what was due meanwhile is looked at at once.
   void pause(bool paused);
   void set_interval(std::uint32_t ms);
 
@@ -38,6 +38,8 @@ class Board {
   bool settled(std::uint32_t times) const;
   /// Waits for that. False: it took longer.
   bool wait_settled(std::uint32_t times, std::uint32_t most_ms) const;
+  /// Waits until every source that is due now has looked. False: it took longer.
+  bool wait_fresh(std::uint32_t most_ms) const;
 
  private:
   struct State;

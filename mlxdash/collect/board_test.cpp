@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <thread>
 
@@ -137,6 +138,35 @@ TEST_F(BoardTest, NothingIsAskedWhileNobodyLooks) {
   EXPECT_EQ(g_good.looks + g_bad.looks, 0);
   board.pause(false);
   EXPECT_TRUE(board.wait_settled(2, 10'000));
+}
+
+TEST_F(BoardTest, WhatWasSeenBeforeAPauseKeepsItsAge) {
+  Board board(parts(), kRows, {});
+  board.step(Lane::files);
+  board.pause(true);
+  advance(3600);
+  board.pause(false);
+  EXPECT_NEAR(source(board.snapshot(), "bad").age, 3600, 1) << "an hour old, and not new since somebody looks again";
+  EXPECT_EQ(source(board.snapshot(), "bad").state, SourceState::ok) << "it had no time yet to look";
+  advance(10);
+  EXPECT_EQ(source(board.snapshot(), "bad").state, SourceState::late);
+}
+
+TEST_F(BoardTest, AfterAPauseWhatIsDueIsLookedAtAndNothingElse) {
+  static const std::array<Row, 2> kSlowAndQuick = {{
+      {"slow", Lane::files, 300'000, kBoth, kRows[0].make, kRows[0].clear},
+      {"quick", Lane::gpu, 1, kBoth, kRows[1].make, kRows[1].clear},
+  }};
+  Board board({.fs = mlxbase::os::real_file_system(), .environment = environment_, .clock = mlxbase::system_clock()}, kSlowAndQuick, {});
+  board.start();
+  ASSERT_TRUE(board.wait_settled(1, 10'000));
+  board.pause(true);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const int before = g_good.looks;
+  board.pause(false);
+  EXPECT_TRUE(board.wait_fresh(10'000));
+  EXPECT_GT(g_good.looks, before);
+  EXPECT_EQ(g_bad.looks, 1) << "its five minutes have not passed";
 }
 
 TEST_F(BoardTest, WhatThisPlatformHasNoSourceForIsNotSupported) {
