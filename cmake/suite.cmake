@@ -28,6 +28,12 @@ if(SUITE_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER "${SUITE_CCACHE}")
 endif()
 
+# What is built to be tested is linked some seventy times; mold takes a quarter of the linker's time.
+find_program(SUITE_MOLD mold)
+if(SUITE_MOLD AND SUITE_TESTS AND NOT APPLE AND NOT SUITE_CROSS_MACOS)
+  add_link_options(-fuse-ld=mold)
+endif()
+
 if(SUITE_SANITIZE)
   # Everything that is compiled here, GoogleTest too: libc++ marks the unused end of a vector, and code that does not know it would not unmark it.
   string(REPLACE ";" "," _sanitize "${SUITE_SANITIZE}")
