@@ -12,6 +12,8 @@
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
+#include "mlxbase/core/units.h"
+#include "mlxbase/os/memory.h"
 #include "mlxcache/mlxcache.h"
 #include "mlxhub/cpu/executor.h"
 
@@ -23,6 +25,8 @@ using mlxbase::Result;
 namespace os = mlxbase::os;
 
 namespace {
+
+constexpr std::size_t kTokensToCount = 4096;  // keys and values that a model is counted with; more are taken if there is room
 
 /// What to open of a model: the GGUF file, or the folder that its safetensors lie in beside a config.json.
 std::optional<Found> openable(os::FileSystem& fs, const mlxcache::Listing& listing, const mlxcache::Model& model) {
@@ -125,6 +129,51 @@ std::shared_ptr<Loaded> Library::intact(const std::string& name) {
   return nullptr;
 }
 
+Result<std::uint64_t> Library::make_room(const Loaded& loaded) {
+  std::uint64_t room = 0;
+  if (options_.memory_bytes) {
+    room = *options_.memory_bytes;
+  } else {
+    const auto memory = os::machine_memory(fs_);
+    if (!memory) return UINT64_MAX / 4;  // a machine that does not tell: then whoever loads a model has to know
+    room = memory->available;  // weights that are mapped are a part of it: their pages keep files
+  }
+  std::unique_lock lock(mutex_);
+  const auto used = [&] {
+    std::uint64_t sum = 0;
+    for (const Entry& entry : entries_) sum += entry.loaded->memory_bytes;
+    return sum;
+  };
+  for (int tries = 0; used() + loaded.memory_bytes > room && tries < 200; ++tries) {
+    auto oldest = entries_.end();
+    bool soon = false;  // its last answer is out, but who gave it has not let go yet
+    for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+      if (at->loaded->pinned) continue;
+      if (at->loaded.use_count() > 1) {
+        const schedule::Stats stats = at->loaded->scheduler->stats();
+        soon = soon || stats.active + stats.waiting == 0;
+      } else if (oldest == entries_.end() || at->loaded->used_ns < oldest->loaded->used_ns) {
+        oldest = at;
+      }
+    }
+    if (oldest != entries_.end()) {
+      leaving_.push_back(std::move(oldest->loaded));
+      entries_.erase(oldest);
+      stopping_.notify_all();
+    } else if (soon) {
+      stopping_.wait_for(lock, std::chrono::milliseconds(5));
+    } else {
+      break;
+    }
+  }
+  if (const std::uint64_t all = used() + loaded.memory_bytes; all <= room) return room - all;
+  std::string others;
+  for (const Entry& entry : entries_) others += fmt::format("{}{} {}", others.empty() ? "; loaded, and in use or kept: " : ", ", mlxbase::printable(entry.loaded->id), mlxbase::format_bytes(entry.loaded->memory_bytes));
+  const std::uint64_t weights = loaded.model->weight_bytes;
+  return fail(Code::out_of_memory, fmt::format("{} needs {} of memory ({} of weights, {} of keys and values); {} {}{}", mlxbase::printable(loaded.id), mlxbase::format_bytes(loaded.memory_bytes), mlxbase::format_bytes(weights),
+                                               mlxbase::format_bytes(loaded.memory_bytes - weights), mlxbase::format_bytes(room), options_.memory_bytes ? "are allowed" : "are left", others));
+}
+
 Result<std::shared_ptr<Loaded>> Library::get(const std::string& name, bool pinned) {
   {
     const std::scoped_lock lock(mutex_);
@@ -167,7 +216,13 @@ Result<std::shared_ptr<Loaded>> Library::get(const std::string& name, bool pinne
       loaded->chat_error = chat.error().message;
     }
   }
-  loaded->scheduler = std::make_unique<schedule::Scheduler>(cpu::make_executor(*loaded->model, {.threads = options_.threads}), *loaded->tokenizer, options_.schedule);
+  auto executor = cpu::make_executor(*loaded->model, {.threads = options_.threads});
+  const engine::Facts& facts = executor->facts();
+  loaded->memory_bytes = facts.weight_bytes + facts.bytes_a_token * std::min(facts.context, kTokensToCount);
+  const std::uint64_t left = TRY(make_room(*loaded));
+  schedule::Options schedule = options_.schedule;
+  schedule.cache_bytes = std::min(schedule.cache_bytes, loaded->memory_bytes - facts.weight_bytes + left / 2);
+  loaded->scheduler = std::make_unique<schedule::Scheduler>(std::move(executor), *loaded->tokenizer, schedule);
   const std::scoped_lock lock(mutex_);
   if (stopped_) return fail(Code::cancelled, "the server is ending");
   entries_.push_back({.loaded = loaded, .names = {name, loaded->id}});

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -50,6 +51,7 @@ struct Loaded {
   std::string bos, eos;
   std::vector<text::TokenId> ends;
   std::unique_ptr<schedule::Scheduler> scheduler;  // ends first
+  std::uint64_t memory_bytes = 0;                  // that it was counted with: weights, keys and values of some tokens
   bool pinned = false;                             // never goes by itself
   std::atomic<std::int64_t> keep_ns{-1};           // after the last request; negative: for ever
   std::atomic<std::int64_t> used_ns{0};            // steady clock, of the last request
@@ -65,6 +67,7 @@ struct Loaded {
 struct LibraryOptions {
   unsigned threads = 0;
   std::int64_t keep_seconds = 1800;  // a model goes when nobody asked it for so long; negative: never
+  std::optional<std::uint64_t> memory_bytes;  // of all models together, with their keys and values; not said: what the machine has left
   schedule::Options schedule;
 };
 
@@ -72,7 +75,8 @@ class Library {
  public:
   Library(mlxbase::os::FileSystem& fs, const mlxbase::os::Environment& environment, const LibraryOptions& options);
   ~Library();
-  /// Loads it if it is not. `pinned`: it never goes by itself. Errors: those of find_model and model::open.
+  /// Loads it if it is not; models that nobody asks go, the longest unused first, if there is no room. `pinned`: it never goes by itself.
+  /// Errors: those of find_model and model::open; out_of_memory, with the sum.
   mlxbase::Result<std::shared_ptr<Loaded>> get(const std::string& name, bool pinned = false);
   /// Null if it is not loaded.
   std::shared_ptr<Loaded> if_loaded(const std::string& name) const;
@@ -94,6 +98,8 @@ class Library {
   };
   std::shared_ptr<Loaded> known(const std::string& name) const;
   std::shared_ptr<Loaded> intact(const std::string& name);
+  /// Bytes that are left besides it.
+  mlxbase::Result<std::uint64_t> make_room(const Loaded& loaded);
   void sweep();
 
   mlxbase::os::FileSystem& fs_;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -33,6 +34,8 @@ Options of serve:
   --address ADDRESS        where to listen (127.0.0.1 unless told otherwise)
   --port PORT              8080 unless told otherwise; 0: one that is free
   --threads N              for the arithmetic; one a core unless told otherwise
+  --memory SIZE            most for all models together, as 8GB; what the machine has left unless told otherwise
+  --keep AGE               how long a model stays that nobody asks, as 30m; 0s: not at all; ever: for ever
   --api-key KEY            needed from clients, as Authorization: Bearer KEY; may be repeated; MLXHUB_API_KEY does the same
   --allow-host NAME        a Host besides those of loopback; *: any
   --allow-origin ORIGIN    pages that may ask besides those of this machine; *: any
@@ -132,6 +135,13 @@ int main(int argc, char** argv) {
     } else if (word == "--threads") {
       if (number(1024) < 1) return usage("--threads: a number from 1 to 1024 is needed");
       words.library.threads = static_cast<unsigned>(number(1024));
+    } else if (word == "--memory") {
+      words.library.memory_bytes = mlxbase::parse_bytes(value);
+      if (!words.library.memory_bytes) return usage("--memory: a size like 8GB is needed");
+    } else if (word == "--keep") {
+      const auto age = value == "ever" ? std::chrono::seconds(-1) : mlxbase::parse_age(value).value_or(std::chrono::seconds(-2));
+      if (age.count() == -2) return usage("--keep: an age like 30m, or ever, is needed");
+      words.library.keep_seconds = age.count();
     } else if (word == "--api-key") {
       words.server.keys.push_back(value);
     } else if (word == "--allow-host") {

@@ -302,6 +302,58 @@ class Faults(unittest.TestCase):
             self.assertEqual(status, 400, str(said)[:300])
 
 
+class Memory(unittest.TestCase):
+    def test_a_model_that_does_not_fit_is_refused_with_the_sum_and_idle_ones_go_first(self):
+        with tempfile.TemporaryDirectory() as home:
+            for name in ("one", "two"):
+                (Path(home) / name).mkdir()
+                make_model(Path(home) / name)
+
+            def ask(server, name):
+                return server.ask("POST", "/v1/completions", {"model": str(Path(home) / name), "prompt": "a", "max_tokens": 1})
+
+            def loaded(server):
+                return [model["model"] for model in server.ask("GET", "/api/ps")[1]["models"]]
+
+            server = Server(home, "--memory", "100kB")
+            try:
+                status, said = ask(server, "one")
+                self.assertEqual(status, 503, said)
+                self.assertRegex(said["error"]["message"], r"one needs .* of memory \(.* of weights, .* of keys and values\); 100 kB are allowed")
+                need = said["error"]["message"].split("needs ")[1].split(" of memory")[0]
+            finally:
+                self.assertEqual(server.end(), 0)
+            value, unit = need.split()
+            room = int(float(value) * {"kB": 1e3, "MB": 1e6}[unit] * 1.5)  # for one, not for two
+            server = Server(home, "--memory", str(room))
+            try:
+                for name in ("one", "two", "one"):
+                    self.assertEqual(ask(server, name)[0], 200)
+                    while loaded(server) != [name]:  # the last request may not have let go of the other yet
+                        pass
+            finally:
+                self.assertEqual(server.end(), 0)
+            server = Server(home, "--memory", str(room), "--model", str(Path(home) / "one"))
+            try:
+                status, said = ask(server, "two")
+                self.assertEqual(status, 503)
+                self.assertIn("in use or kept: one", said["error"]["message"])
+            finally:
+                self.assertEqual(server.end(), 0)
+
+    def test_a_model_goes_when_nobody_asks(self):
+        with tempfile.TemporaryDirectory() as home:
+            (Path(home) / "one").mkdir()
+            make_model(Path(home) / "one")
+            server = Server(home, "--keep", "0s")
+            try:
+                self.assertEqual(server.ask("POST", "/v1/completions", {"model": str(Path(home) / "one"), "prompt": "a", "max_tokens": 1})[0], 200)
+                while server.ask("GET", "/api/ps")[1]["models"]:
+                    pass
+            finally:
+                self.assertEqual(server.end(), 0)
+
+
 class Keys(unittest.TestCase):
     def test_a_key_is_needed_where_one_is_set(self):
         with tempfile.TemporaryDirectory() as home:
