@@ -302,6 +302,45 @@ class Faults(unittest.TestCase):
             self.assertEqual(status, 400, str(said)[:300])
 
 
+class Program(unittest.TestCase):
+    def run_hub(self, *words, text=None, home="/nonexistent"):
+        done = subprocess.run([BINARY, *words], input=text, capture_output=True, text=True, timeout=60, env={"HOME": str(home), "PATH": os.environ["PATH"]})
+        return done.returncode, done.stdout, done.stderr
+
+    def test_a_running_server_is_asked(self):
+        with tempfile.TemporaryDirectory() as home:
+            model = Path(home) / "tiny"
+            model.mkdir()
+            make_model(model)
+            server = Server(home, "--model", str(model), "--api-key", "right")
+            try:
+                at = ("--server", f"http://127.0.0.1:{server.port}", "--api-key", "right")
+                status, said, _ = self.run_hub("ps", "--json", *at)
+                self.assertEqual((status, [m["id"] for m in json.loads(said)["models"]]), (0, ["tiny"]))
+                self.assertEqual(json.loads(said)["schema"], "mlxhub.ps/1")
+                self.assertIn("tiny", self.run_hub("ps", *at)[1])
+                status, said, error = self.run_hub("chat", "tiny", *at, text="Hi")
+                self.assertEqual(status, 0, error)
+                self.assertTrue(said.endswith("\n"))
+                status, _, error = self.run_hub("chat", "nobody", *at, text="Hi")
+                self.assertEqual(status, 4)
+                self.assertIn("no model 'nobody'", error)
+                self.assertEqual(self.run_hub("ps", "--server", f"127.0.0.1:{server.port}")[0], 4)  # without the key
+                self.assertEqual(self.run_hub("stop", "tiny", *at)[:2], (0, "tiny is let go.\n"))
+                self.assertEqual(json.loads(self.run_hub("ps", "--json", *at)[1])["models"], [])
+                self.assertEqual(self.run_hub("stop", "tiny", *at)[0], 4)
+            finally:
+                self.assertEqual(server.end(), 0)
+            self.assertEqual(self.run_hub("ps", *at)[0], 4)
+
+    def test_models_are_listed_for_programs_too(self):
+        with tempfile.TemporaryDirectory() as home:
+            status, said, _ = self.run_hub("ls", "--json", home=home)
+            self.assertEqual((status, json.loads(said)), (0, {"schema": "mlxhub.ls/1", "models": []}))
+        self.assertEqual(self.run_hub("--help")[0], 0)
+        self.assertEqual(self.run_hub("frob")[0], 2)
+
+
 class Memory(unittest.TestCase):
     def test_a_model_that_does_not_fit_is_refused_with_the_sum_and_idle_ones_go_first(self):
         with tempfile.TemporaryDirectory() as home:
