@@ -1,5 +1,8 @@
 // CTranslate2's model.bin (faster-whisper, Argos Translate): variables one behind the other. As its Python package writes it (specs/model_spec.py).
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <optional>
 #include <vector>
 

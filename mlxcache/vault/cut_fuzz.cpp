@@ -1,4 +1,6 @@
 // Any bytes as a file of any format: the cuts are all of it, one behind the other, each of a length that a vault takes.
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <span>
 

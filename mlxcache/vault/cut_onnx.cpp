@@ -1,5 +1,7 @@
 // ONNX: a protobuf whose graph has its weights as messages, each with its bytes in one run.
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 

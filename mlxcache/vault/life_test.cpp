@@ -10,6 +10,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mlxbase/testing/hooked_file_system.h"
 #include "mlxcache/change/recover.h"
