@@ -10,7 +10,7 @@ namespace {
 constexpr std::int32_t kUnknown = -2, kDead = -1;
 constexpr std::uint32_t kMostDepth = 400;      // rules in rules: a level of JSON takes two or three
 constexpr std::size_t kMostPlaces = 2048;      // of a state
-constexpr std::size_t kMostStates = 65'536;    // 1 KB each
+constexpr std::size_t kMostStates = 32'768;    // 1 KB each
 constexpr std::size_t kMostFrames = 1'000'000;
 
 }  // namespace

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <ctime>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <utility>
 
 #include "mlxbase/core/clock.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/json.h"
+#include "mlxhub/grammar/guide.h"
 #include "mlxhub/grammar/tools.h"
 #include "mlxhub/text/tool_calls.h"
 
@@ -52,6 +54,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
       began_ = true;
       reply_->write(teller_->open(states_.size(), costs()));
     }
+    std::optional<grammar::Guide> guide;  // copied for each choice: what one learns of the grammar, all know
+    if (*shape != nullptr) guide.emplace(loaded_->vocabulary(), *shape);
     // The listeners hold this object, and the client's going ends them.
     reply_->on_gone([self = shared_from_this()] { self->cancel(); });
     for (std::size_t i = 0; i < states_.size(); ++i) {
@@ -60,7 +64,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
                           .frequency_penalty = ask_.frequency_penalty, .repetition_penalty = ask_.repetition_penalty, .repetition_last = ask_.repetition_last, .seed = ask_.seed, .bias = ask_.bias, .logprobs = ask_.logprobs};
       if (ask_.seed) request.sampling.seed = *ask_.seed + i;
       request.special = tools();
-      if (*shape != nullptr) request.guide.emplace(loaded_->vocabulary(), *shape);
+      request.guide = guide;
       const auto ticket = loaded_->scheduler->submit(std::move(request), [self = shared_from_this(), i](Event&& event) { self->on_event(i, std::move(event)); });
       if (!ticket) {
         failed(ticket.error());
