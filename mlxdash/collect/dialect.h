@@ -61,6 +61,10 @@ void nothing_known(Engine& engine);
 Reading<double> number_of(const mlxbase::json::Value& value);
 Reading<std::uint64_t> count_of(const mlxbase::json::Value& value);
 
+namespace mlxhub {
+std::optional<std::string> proves(const Proofs& proofs);
+std::unique_ptr<Dialect> make();
+}  // namespace mlxhub
 namespace ollama {
 std::optional<std::string> proves(const Proofs& proofs);
 std::unique_ptr<Dialect> make();

@@ -9,13 +9,15 @@ namespace json = mlxbase::json;
 std::span<const EngineKind> kinds() {
   static const std::vector<EngineKind> kKinds = {
       // name         port   programs                                        asked                             proof, reader
+      // Before Ollama, whose dialect it speaks too.
+      {"mlxhub",       8080,  {"mlxhub"},                                    {"/api/version"},                 &mlxhub::proves, &mlxhub::make},
       {"ollama",       11434, {"ollama"},                                    {"/api/version"},                 &ollama::proves, &ollama::make},
       {"lm-studio",    1234,  {"lmstudio", "lm-studio", "LM Studio", "llmster"}, {"/api/v0/models"},           &lm_studio::proves, &lm_studio::make},
       {"llama-server", 8080,  {"llama-server", "llamafile", "llama_cpp"},    {"/props"},                       &llama_server::proves, &llama_server::make},
       {"sglang",       30000, {"sglang"},                                    {"/server_info"},                 &sglang::proves, &sglang::make},
       {"vllm",         8000,  {"vllm"},                                      {"/metrics"},                     &vllm::proves, &vllm::make},
       {"mlx_lm.server", 8080, {"mlx_lm"},                                    {"/health", "/v1/models"},        &mlx_lm::proves, &mlx_lm::make},
-      {"openai-compatible", 0, {"mlxhub", "openai_api", "koboldcpp", "tabbyapi", "local-ai", "text-generation", "omlx"}, {"/v1/models"}, &openai::proves, &openai::make},
+      {"openai-compatible", 0, {"openai_api", "koboldcpp", "tabbyapi", "local-ai", "text-generation", "omlx"}, {"/v1/models"}, &openai::proves, &openai::make},
   };
   return kKinds;
 }

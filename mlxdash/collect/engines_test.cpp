@@ -1,5 +1,7 @@
 // Each kind of server, as a scripted one: what it answers idle, busy, loading, locked, wrong. The bodies are hand-made after docs/design/monitoring.md's
 // sources unless they come from fixtures/http.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -96,6 +98,37 @@ TEST_F(EnginesSource, OllamaTellsItsModelsAndNothingItDoesNotKnow) {
   EXPECT_TRUE(std::isinf(*e.models->front().expires_in)) << "keep-alive -1";
   EXPECT_EQ(e.models_known, 2U);
   EXPECT_EQ(e.decode.error(), Absent::not_supported) << "it has no metrics: not zero";
+}
+
+TEST_F(EnginesSource, MlxhubIsNotTakenForTheOllamaWhoseDialectItSpeaks) {
+  FakeEngine fake;
+  fake.set("/api/version", R"({"version":"0.6.6","server":"mlxhub 0.1.0"})");
+  fake.set("/api/ps", R"({"models":[{"name":"m","model":"m","size":4000,"digest":"d","details":{"format":"gguf","quantization_level":"Q4_1"},"expires_at":"2318-01-01T00:00:00Z","size_vram":0}]})");
+  fake.set("/api/tags", R"({"models":[{"name":"m"},{"name":"n"}]})");
+  const auto count = [&](int prompt, int cached, int answer) {
+    fake.set("/metrics", fmt::format("# TYPE mlxhub_requests_active gauge\nmlxhub_requests_active 2\nmlxhub_requests_waiting 1\nmlxhub_prompt_tokens_total {}\n"
+                                     "mlxhub_prompt_tokens_cached_total {}\nmlxhub_answer_tokens_total {}\n", prompt, cached, answer));
+  };
+  count(100, 10, 1000);
+  auto engines = asking({fake.url()});
+  const Engine& first = see(*engines);
+  EXPECT_EQ(first.kind, "mlxhub");
+  EXPECT_EQ(first.version, "0.1.0");
+  EXPECT_EQ(first.state, "up");
+  ASSERT_TRUE(first.models);
+  EXPECT_EQ(first.models->front().name, "m");
+  EXPECT_EQ(first.models_known, 2U);
+  EXPECT_EQ(first.decode.error(), Absent::not_yet);
+  count(200, 85, 1100);
+  const Engine& second = see(*engines, 10);
+  EXPECT_EQ(second.running, 2);
+  EXPECT_EQ(second.waiting, 1);
+  EXPECT_NEAR(*second.decode, 10, 0.5);
+  EXPECT_NEAR(*second.prefill, 10, 0.5);
+  EXPECT_DOUBLE_EQ(*second.prefix_hits, 0.75);
+  EXPECT_EQ(second.first_token.p50.error(), Absent::not_supported);
+  fake.set("/metrics", "", 500);
+  EXPECT_EQ(see(*engines, 10).decode.error(), Absent::no_answer);
 }
 
 TEST_F(EnginesSource, ARecordedOllamaIsReadAsItWas) {
