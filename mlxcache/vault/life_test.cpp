@@ -179,7 +179,7 @@ TEST_F(Life, FreezingThatTakesAwayMayBeCutAnywhere) {
   };
   break_it(before, freeze_away, Way::fails, 3, 0, after);
   break_it(before, freeze_away, Way::ends, 3, 1, after);
-  break_it(before, freeze_away, Way::power, 2, 1, after);
+  break_it(before, freeze_away, Way::power, 3, 2, after);
 }
 
 TEST_F(Life, ThawingAtItsPlaceMayBeCutAnywhere) {
@@ -298,8 +298,8 @@ TEST_F(Life, EveryFlippedByteIsNamedAndEverythingElseIsRead) {
   std::size_t flips = 0;
   for (const std::string& path : files) {
     const Bytes whole = b.content(path);
-    // Every byte of what is short; of a pack of weights those of head and index, and some between.
-    const auto step = [&](std::size_t at) -> std::size_t { return whole.size() < 8000 ? 1 : at < 400 || at + 400 > whole.size() ? 3 : 499; };
+    // Every byte of the small pack, every third of the models (they are there twice); of the packs of weights head and index, and some between.
+    const auto step = [&](std::size_t at) -> std::size_t { return whole.size() < 8000 ? (path.ends_with(".pack") ? 1 : 3) : at < 400 || at + 400 > whole.size() ? 3 : 499; };
     for (std::size_t at = 0; at < whole.size(); at += step(at)) {
       const auto put = [&](std::byte value) {
         auto file = *b.fs.open_write(path);
@@ -332,7 +332,7 @@ TEST_F(Life, EveryFlippedByteIsNamedAndEverythingElseIsRead) {
       ASSERT_FALSE(HasFailure());
     }
   }
-  EXPECT_GT(flips, 2000U);
+  EXPECT_GT(flips, 1500U);
 }
 
 TEST_F(Life, CollectingLeavesAPackOfWhichSomethingNeededCannotBeRead) {
