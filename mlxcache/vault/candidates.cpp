@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace mlxcache::vault {
 
@@ -12,6 +13,7 @@ namespace {
 constexpr double kLikeEnough = 0.05;  // below that the codec found nothing to gain from a base
 constexpr std::size_t kFew = 256;     // so many are compared exactly
 constexpr unsigned kAlike = 3;        // of 32 rough values; of strangers one is
+constexpr std::size_t kLooked = 4096; // sketches that a search for what a recipe started from looks at
 constexpr std::size_t kInChain = 64;  // tensors of one value everywhere would all be in one
 
 }  // namespace
@@ -79,6 +81,26 @@ const Digest* Candidates::nearest(const codec::Sketch& sketch, std::uint64_t byt
     if (alike >= kAlike) compare(c);
   }
   return found == all_.size() ? nullptr : &all_[found].first;
+}
+
+std::vector<std::size_t> Candidates::likest(const codec::Sketch& sketch, std::size_t count) const {
+  std::vector<std::pair<double, std::size_t>> found;
+  for (std::size_t c = all_.size() > kLooked ? all_.size() - kLooked : 0; c < all_.size(); ++c) {
+    if (const double s = codec::similarity(sketch, all_[c].second); s > kLikeEnough) found.emplace_back(-s, c);
+  }
+  std::ranges::sort(found);
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < found.size() && i < count; ++i) out.push_back(found[i].second);
+  return out;
+}
+
+std::vector<std::size_t> Candidates::around(std::size_t place, std::uint64_t rows, std::size_t count) const {
+  std::vector<std::size_t> out;
+  for (std::size_t d = 0; d < all_.size() && d < kLooked && out.size() < count; ++d) {
+    if (place + d < all_.size() && all_[place + d].second.rows == rows) out.push_back(place + d);
+    if (d != 0 && d <= place && place - d < all_.size() && all_[place - d].second.rows == rows) out.push_back(place - d);
+  }
+  return out;
 }
 
 }  // namespace mlxcache::vault

@@ -18,6 +18,13 @@ class Candidates {
   /// Nothing if none is like it. `bytes` of the tensor: the longer it is, the more may be compared for it.
   const Digest* nearest(const codec::Sketch& sketch, std::uint64_t bytes) const;
 
+  // By number, in the order in which they came.
+  const std::pair<Digest, codec::Sketch>& at(std::size_t number) const { return all_[number]; }
+  /// Of the latest few thousand those most like it, the most alike first.
+  std::vector<std::size_t> likest(const codec::Sketch& sketch, std::size_t count) const;
+  /// Those with so many rows, the nearest to `place` first.
+  std::vector<std::size_t> around(std::size_t place, std::uint64_t rows, std::size_t count) const;
+
  private:
   static constexpr std::size_t kRough = 32;
   static constexpr std::size_t kBands = 10;

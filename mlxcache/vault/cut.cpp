@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "mlxbase/format/gguf.h"
@@ -71,19 +72,43 @@ std::unordered_set<std::string> packed_weights(const mlxbase::safetensors::Heade
   return names;
 }
 
+/// Of MLX's three tensors of a weight: how many elements a row of the weight had. Bits and group are in another file, and several give the same shapes:
+/// those in use most are taken, which only decides where long tensors are cut.
+std::unordered_map<std::string, std::uint64_t> row_elements(const mlxbase::safetensors::Header& header) {
+  constexpr std::string_view kWeight = ".weight";
+  std::unordered_map<std::string, std::uint64_t> words, elements;
+  for (const auto& t : header.tensors) {
+    if (t.dtype == mlxbase::safetensors::Dtype::u32 && t.shape.size() >= 2 && t.name.ends_with(kWeight)) words[t.name.substr(0, t.name.size() - kWeight.size())] = t.shape.back();
+  }
+  for (const auto& t : header.tensors) {
+    if (t.shape.size() < 2 || t.shape.back() == 0 || !t.name.ends_with(".scales")) continue;
+    const std::string stem = t.name.substr(0, t.name.size() - std::string_view(".scales").size());
+    const auto found = words.find(stem);
+    if (found == words.end() || found->second > UINT64_MAX / 32) continue;
+    const std::uint64_t groups = t.shape.back(), product = found->second * 32 / groups;  // group × bits
+    const std::uint64_t group = product == 96 || product == 128 || product == 160 || product == 64 ? 32 : product == 640 || product == 768 || product == 1024 ? 128 : 64;
+    if (groups > UINT64_MAX / group) continue;
+    for (const char* part : {".weight", ".scales", ".biases"}) elements[stem + part] = groups * group;
+  }
+  return elements;
+}
+
 std::optional<std::vector<Cut>> cut_safetensors(const ByteSource& source) {
   const auto header = mlxbase::safetensors::read_header(source);
   if (!header || !mlxbase::safetensors::check_file_size(*header, source.size)) return std::nullopt;
   const auto packed = packed_weights(*header);
+  const auto elements = row_elements(*header);
   Cutter cutter(source.size);
   for (const auto& t : header->tensors) {
     Dtype dtype = dtype_of(t.dtype);
     std::uint64_t columns = t.shape.empty() ? 1 : t.shape.back();
     if (t.dtype == mlxbase::safetensors::Dtype::c64) columns *= 2;
     if (t.dtype == mlxbase::safetensors::Dtype::u32 && packed.contains(t.name)) dtype = Dtype::packed;
+    const auto found = elements.find(t.name);
     const std::uint64_t bits = mlxbase::safetensors::bits_of(t.dtype);
     const std::uint64_t row_bits = columns <= UINT64_MAX / 64 ? (t.shape.empty() ? 1 : t.shape.back()) * bits : 0;
-    cutter.tensor(header->data_start() + t.begin, t.end - t.begin, dtype, columns, row_bits % 8 == 0 ? row_bits / 8 : 0);
+    cutter.tensor(header->data_start() + t.begin, t.end - t.begin, dtype, columns, row_bits % 8 == 0 ? row_bits / 8 : 0,
+                  found == elements.end() ? 0 : found->second);
   }
   return cutter.finish();
 }
@@ -147,14 +172,14 @@ void Cutter::raw(std::uint64_t to) {
   }
 }
 
-void Cutter::tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes) {
+void Cutter::tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes, std::uint64_t row_elements) {
   if (length < kShortTensor || offset < at_ || offset > size_ || length > size_ - offset) return;
   raw(offset);
   tensors_ = true;
   const Layout layout{dtype, 0, columns};
   std::uint64_t part = kPartBytes;
   // Parts of as many elements whatever the dtype: so a tensor and its twin in another precision are cut at the same rows.
-  const std::uint64_t rows = std::max<std::uint64_t>(1, kPartElements / std::max<std::uint64_t>(1, columns));
+  const std::uint64_t rows = std::max<std::uint64_t>(1, kPartElements / std::max<std::uint64_t>(1, row_elements == 0 ? columns : row_elements));
   if (row_bytes > 0 && row_bytes <= kPartBytes) part = rows <= kPartBytes / row_bytes ? rows * row_bytes : kPartBytes / row_bytes * row_bytes;
   if (row_bytes == 0 || row_bytes > kPartBytes) part = kPartBytes / 1440 * 1440;  // whole elements of every size, whole blocks of 18, 20
   for (std::uint64_t left = length; left > 0;) {

@@ -39,8 +39,9 @@ mlxbase::Result<Cuts> cut_file(const mlxbase::ByteSource& source, std::span<cons
 class Cutter {
  public:
   explicit Cutter(std::uint64_t file_size) : size_(file_size) {}
+  /// row_elements: of the tensor that it was made from, if it was; 0: `columns`.
   /// A tensor behind the last one; what overlaps it, leaves the file or is short goes with the bytes around it.
-  void tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes);
+  void tensor(std::uint64_t offset, std::uint64_t length, Dtype dtype, std::uint64_t columns, std::uint64_t row_bytes, std::uint64_t row_elements = 0);
   std::vector<Cut> finish();
   bool has_tensors() const { return tensors_; }
 

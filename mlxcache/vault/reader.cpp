@@ -11,6 +11,7 @@
 #include "mlxbase/format/gguf.h"
 #include "mlxbase/format/safetensors.h"
 #include "mlxcache/codec/codec.h"
+#include "mlxcache/vault/recipe.h"
 
 namespace mlxcache::vault {
 
@@ -22,6 +23,7 @@ using mlxbase::Status;
 
 namespace {
 
+constexpr std::uint64_t kMostRecipe = 4096;
 constexpr std::size_t kMostObjects = 48;  // open ones: each has up to 0.6 MiB of tables
 
 Status fill(const ByteSource& source, std::uint64_t offset, std::span<std::byte> out) {
@@ -36,13 +38,17 @@ struct Reader::Object {
   Digest digest;
   Head head;
   ByteSource payload;
-  std::optional<codec::Decoder> decoder;  // none: the payload is the bytes
+  std::optional<codec::Decoder> decoder;  // neither this nor a recipe: the payload is the bytes
+  std::optional<Recipe> recipe;
+  std::shared_ptr<const Object> base;  // of the recipe
 
   // Blocks as the codec cuts them: the first one has the phase as well, the last one what is left.
-  std::uint64_t phase() const { return decoder->info().layout.phase; }
-  std::uint64_t blocks() const { return std::max<std::uint64_t>(1, (head.size - std::min(head.size, phase()) + codec::kBlockBytes - 1) / codec::kBlockBytes); }
-  std::uint64_t block_of(std::uint64_t offset) const { return offset < phase() ? 0 : (offset - phase()) / codec::kBlockBytes; }
-  std::uint64_t begin_of(std::uint64_t number) const { return number == 0 ? 0 : phase() + number * codec::kBlockBytes; }
+  std::uint64_t phase() const { return decoder ? decoder->info().layout.phase : 0; }
+  /// Of a recipe: whole units, made of 128 Ki elements of its base at most.
+  std::uint64_t grain() const { return recipe ? codec::kBlockBytes / 2 / recipe->unit_elements() * recipe->unit_bytes() : codec::kBlockBytes; }
+  std::uint64_t blocks() const { return std::max<std::uint64_t>(1, (head.size - std::min(head.size, phase()) + grain() - 1) / grain()); }
+  std::uint64_t block_of(std::uint64_t offset) const { return offset < phase() ? 0 : (offset - phase()) / grain(); }
+  std::uint64_t begin_of(std::uint64_t number) const { return number == 0 ? 0 : phase() + number * grain(); }
   std::uint64_t end_of(std::uint64_t number) const { return number + 1 >= blocks() ? head.size : begin_of(number + 1); }
 };
 
@@ -100,8 +106,22 @@ Result<std::shared_ptr<const Reader::Object>> Reader::object(const Digest& diges
       if (made->decoder->info().size != made->head.size) return named({Code::corrupt, "it has another length than its head says"});
       break;
     }
-    case Kind::pieces:
-    case Kind::derived: return fail(Code::unsupported, "it is kept in a way that this program does not know");
+    case Kind::derived: {
+      if (made->head.bases.size() != 1) return named({Code::corrupt, "a recipe has one base"});
+      if (made->payload.size > kMostRecipe) return named({Code::corrupt, "its recipe is damaged"});
+      std::vector<std::byte> payload(static_cast<std::size_t>(made->payload.size));
+      TRY(fill(made->payload, 0, payload));
+      auto recipe = parse_recipe(payload);
+      if (!recipe) return named(recipe.error());
+      const auto base_head = vault_.find(made->head.bases.front());
+      if (base_head && base_head->depth >= made->head.depth) return named({Code::corrupt, "its base does not lie below it"});
+      made->base = TRY(object(made->head.bases.front()));
+      if (made->base->head.depth >= made->head.depth) return named({Code::corrupt, "its base does not lie below it"});
+      if (auto good = check_recipe(*recipe, made->base->head.size, made->head.size); !good) return named(good.error());
+      made->recipe = *recipe;
+      break;
+    }
+    case Kind::pieces: return fail(Code::unsupported, "it is kept in a way that this program does not know");
   }
   const std::lock_guard guard(mutex_);
   ++counts_.opened_objects;
@@ -145,7 +165,15 @@ Result<Reader::Block> Reader::block(const Object& object, std::uint64_t number) 
   if (auto kept = find_block(key)) return kept;
   const std::uint64_t begin = object.begin_of(number);
   auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(object.end_of(number) - begin));
-  if (auto read = object.decoder->read(begin, *bytes); !read) {
+  const auto fill_block = [&]() -> Status {
+    if (!object.recipe) return object.decoder->read(begin, *bytes);
+    const std::uint64_t unit = object.recipe->unit_bytes();
+    std::vector<std::byte> from(static_cast<std::size_t>(bytes->size() / unit * object.recipe->unit_input()));
+    TRY(read_object(*object.base, begin / unit * object.recipe->unit_input(), from));
+    make(*object.recipe, from, *bytes);
+    return {};
+  };
+  if (auto read = fill_block(); !read) {
     mlxbase::Error error = read.error();
     if (error.code == Code::corrupt) error.message = fmt::format("object {}: {}", object.digest.hex().substr(0, 16), error.message);
     return fail(std::move(error));
@@ -156,7 +184,7 @@ Result<Reader::Block> Reader::block(const Object& object, std::uint64_t number) 
 
 Status Reader::read_object(const Object& object, std::uint64_t offset, std::span<std::byte> out) {
   if (offset > object.head.size || out.size() > object.head.size - offset) return fail(Code::invalid, "that lies beyond the object's end");
-  if (!object.decoder) return fill(object.payload, offset, out);
+  if (!object.decoder && !object.recipe) return fill(object.payload, offset, out);
   while (!out.empty()) {
     const std::uint64_t number = std::min(object.block_of(offset), object.blocks() - 1);
     const Block have = TRY(block(object, number));

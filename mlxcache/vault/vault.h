@@ -166,6 +166,8 @@ class Vault {
   mlxbase::Result<std::vector<std::byte>> read_at(const Digest& digest, int depth);
   /// The known object that is most like these bytes, if one is; with its place.
   std::optional<Place> nearest(const codec::Sketch& sketch, std::uint64_t bytes) const;
+  /// Whether a recipe makes these bytes of a known object; fills the choice then.
+  bool derive(Choice& choice, std::span<const std::byte> bytes);
   mlxbase::Result<Choice> choose(const Digest& digest, std::span<const std::byte> bytes, const Layout& layout);
   mlxbase::Result<Put> append(const Choice& choice);
 
@@ -185,6 +187,7 @@ class Vault {
 
   /// Possible bases, by elements a row.
   std::unordered_map<std::uint64_t, Candidates> candidates_;
+  std::unordered_map<std::uint64_t, std::size_t> last_made_;  // of which of them a recipe made something last
 };
 
 }  // namespace mlxcache::vault
