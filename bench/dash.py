@@ -3,11 +3,14 @@
 
     python3 bench/dash.py [--seconds 60] [--engines 5] [--models 20]
 
+`mlxdash web` is measured without a terminal: with nobody watching, with one watcher, with ten.
+
 mlxdash gets servers to watch (scripted Ollamas, in a process of their own) besides the machine; btop, where it is installed,
 watches the machine alone.
 """
 import argparse
 import fcntl
+import http.client
 import http.server
 import json
 import multiprocessing
@@ -17,6 +20,7 @@ import select
 import shutil
 import signal
 import struct
+import subprocess
 import tempfile
 import termios
 import threading
@@ -91,6 +95,38 @@ def watch(words, seconds, env):
     return result
 
 
+def serve_and_watch(words, seconds, env, watchers):
+    """The server with so many streams open, all read."""
+    process = subprocess.Popen([*words[:1], "web", "--port", "0", *words[1:]], env=env, stderr=subprocess.PIPE, text=True)
+    port = int(process.stderr.readline().rsplit(":", 1)[1])
+    began = time.monotonic()
+    seen, first = [0], [None]
+
+    def read():
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/api/live")
+        reply = connection.getresponse()
+        try:
+            while chunk := reply.read1(1 << 16):
+                seen[0] += len(chunk)
+                if first[0] is None and b"snapshot" in chunk:
+                    first[0] = time.monotonic() - began
+        except OSError:
+            pass
+
+    for _ in range(watchers):
+        threading.Thread(target=read, daemon=True).start()
+    time.sleep(5)
+    spent, start, bytes_then = usage(process.pid)[0], time.monotonic(), seen[0]
+    time.sleep(seconds)
+    end, memory = usage(process.pid)
+    lasted = time.monotonic() - start
+    process.terminate()
+    process.wait(20)
+    process.stderr.close()
+    return {"first": first[0], "cpu": (end - spent) / lasted, "start": spent, "bytes": (seen[0] - bytes_then) / lasted, **memory}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default="build/bin/mlxdash")
@@ -115,8 +151,15 @@ def main():
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for name, words in rows:
             r = watch(words, options.seconds, env)
-            print(f"| {name} | {r['cpu'] * 100:.2f} | {r['first'] * 1000:.0f} | {r['VmRSS']:.1f} | {r['RssAnon']:.1f} | {r['VmHWM']:.1f} | {r['bytes']:.0f} | {r['start']:.2f} |", flush=True)
+            show(name, r)
+        for watchers, name in ((0, "nobody watching"), (1, "one watcher"), (10, "ten watchers")):
+            show(f"mlxdash web, {options.engines} servers, {name}", serve_and_watch(rows[0][1], options.seconds, env, watchers))
     server.terminate()
+
+
+def show(name, r):
+    first = "–" if r["first"] is None else f"{r['first'] * 1000:.0f}"
+    print(f"| {name} | {r['cpu'] * 100:.2f} | {first} | {r['VmRSS']:.1f} | {r['RssAnon']:.1f} | {r['VmHWM']:.1f} | {r['bytes']:.0f} | {r['start']:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

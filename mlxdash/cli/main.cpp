@@ -20,6 +20,7 @@
 #include "mlxdash/cli/serve.h"
 #include "mlxdash/collect/board.h"
 #include "mlxdash/history/recorder.h"
+#include "mlxdash/sample/alerts.h"
 #include "mlxdash/sample/derive.h"
 #include "mlxdash/sample/json.h"
 #include "mlxdash/sample/series.h"
@@ -107,7 +108,11 @@ int run_web(const cli::Options& options, collect::Board& board, mlxbase::os::Fil
     if (started || started.error().code == mlxbase::Code::busy) parts.history = mlxbase::path::join(home, "history.sqlite");
     if (!started && started.error().code != mlxbase::Code::busy) parts.say("no history is kept: " + started.error().message);
   }
+  mlxdash::Alerts alerts;
   parts.on_sample = [&](const mlxdash::Snapshot& snapshot) {
+    for (const mlxdash::Alert& alert : alerts.add(snapshot, mlxbase::system_clock().steady_ns())) {
+      parts.say(fmt::format("{}{}: {}", alert.over ? "over, " : "", mlxdash::to_string(alert.severity), alert.text));
+    }
     if (recorder != nullptr) recorder->add(snapshot);
   };
   const auto done = cli::serve(board, options, parts, ends);
