@@ -76,7 +76,19 @@ void Sha256Chain::update(std::span<const std::byte> bytes) {
 }
 
 void Sha256Chain::update_pair(Sha256Chain& a, std::span<const std::byte> a_bytes, Sha256Chain& b, std::span<const std::byte> b_bytes) {
-  while (can_pair() && a.size_ % kBlock == 0 && b.size_ % kBlock == 0 && std::min(a_bytes.size(), b_bytes.size()) >= kBlock) {
+  if (!can_pair()) {
+    a.update(a_bytes);
+    return b.update(b_bytes);
+  }
+  // Each to a border between its own blocks, where nothing is buffered.
+  const auto to_a_border = [](Sha256Chain& chain, std::span<const std::byte>& bytes) {
+    const auto head = bytes.first(std::min<std::size_t>(bytes.size(), (kBlock - chain.size_ % kBlock) % kBlock));
+    chain.update(head);
+    bytes = bytes.subspan(head.size());
+  };
+  to_a_border(a, a_bytes);
+  to_a_border(b, b_bytes);
+  while (std::min(a_bytes.size(), b_bytes.size()) >= kBlock) {
     const std::uint64_t left = std::min(a.begin_or_go_on(), b.begin_or_go_on());
     const auto step = static_cast<std::size_t>(std::min<std::uint64_t>({a_bytes.size(), b_bytes.size(), left}) / kBlock * kBlock);
     const auto lane_of = [](const Sha256Chain& chain, std::span<const std::byte> bytes) {

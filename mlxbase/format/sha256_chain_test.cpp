@@ -84,6 +84,14 @@ TEST(Sha256Chain, TwoInStepAreWhatTheyAreAlone) {
     EXPECT_EQ(a.links, chain_of(small, 1U << 20U).links) << step;
     EXPECT_EQ(b.links, chain_of(other, 1U << 20U).links) << step;
   }
+  // Of borders between blocks that do not fall together.
+  Sha256Chain odd;
+  Sha256Chain even;
+  odd.update(std::span(bytes).first(kPiece - 13));
+  Sha256Chain::update_pair(odd, std::span(bytes).subspan(kPiece - 13), even, std::span(bytes).subspan(kPiece - 13));
+  EXPECT_EQ(odd.finish(), sha256_of(bytes));
+  EXPECT_EQ(odd.links(), chain_of(bytes, 1U << 20U).links);
+  EXPECT_EQ(even.finish(), sha256_of(std::span(bytes).subspan(kPiece - 13)));
   for (std::size_t size = 0; size < 300; ++size) {
     const auto [a, b] = pair_of(std::span(bytes).first(size), 1000, std::span(bytes).subspan(size, 200), 1000);
     EXPECT_EQ(a.sha256, sha256_of(std::span(bytes).first(size))) << size;

@@ -13,6 +13,7 @@
 #include "mlxbase/core/path.h"
 #include "mlxbase/core/printable.h"
 #include "mlxbase/format/hasher.h"
+#include "mlxbase/format/sha256_chain.h"
 #include "mlxcache/change/session.h"
 #include "mlxcache/vault/cut.h"
 #include "mlxcache/vault/pack.h"
@@ -34,7 +35,8 @@ namespace {
 
 constexpr unsigned kMostWorkers = 4;
 
-void hash_zeros(Hasher& hasher, std::uint64_t n) {
+template <class Hash>
+void hash_zeros(Hash& hasher, std::uint64_t n) {
   static const std::vector<std::byte> kZeros(std::size_t{1} << 20U);
   while (n > 0) {
     const auto now = static_cast<std::size_t>(std::min<std::uint64_t>(n, kZeros.size()));
@@ -131,7 +133,7 @@ class Freezer {
  private:
   Status add(const std::string& full);
   Status add_file(const std::string& full, FrozenName& name);
-  Result<Segment> put(std::span<const std::byte> bytes, const Cut& cut);
+  Result<Segment> put(std::span<const std::byte> bytes, const Cut& cut, const std::optional<Digest>& object);
   void count(Reason reason, std::uint64_t bytes, std::uint64_t stored) {
     const std::lock_guard lock(mutex_);
     out_.tally.bytes[static_cast<std::size_t>(reason)] += bytes;
@@ -146,22 +148,26 @@ class Freezer {
   std::map<os::FileId, std::uint32_t> first_names_;  // of inodes with several
 };
 
-Result<Segment> Freezer::put(std::span<const std::byte> bytes, const Cut& cut) {
+/// Few bytes are kept with the file's names, and zeros need no keeping.
+bool becomes_object(std::span<const std::byte> bytes) { return bytes.size() > kMaxLiteralBytes && !all_zero(bytes); }
+
+/// `object` is their digest if they become one.
+Result<Segment> Freezer::put(std::span<const std::byte> bytes, const Cut& cut, const std::optional<Digest>& object) {
   Segment s;
   s.length = bytes.size();
-  if (all_zero(bytes)) {
+  if (!object && all_zero(bytes)) {
     s.what = Segment::What::zeros;
     count(Reason::empty, bytes.size(), 0);
     return s;
   }
-  if (bytes.size() <= kMaxLiteralBytes) {
+  if (!object) {
     s.what = Segment::What::literal;
     s.text = std::string(mlxbase::as_text(bytes));
     count(Reason::plain, bytes.size(), bytes.size());
     return s;
   }
   s.what = Segment::What::object;
-  s.object = digest_of(bytes);
+  s.object = *object;
   const Put put = TRY(vault_.put(s.object, bytes, cut.layout));
   count(reason_of(put), bytes.size(), put.added);
   return s;
@@ -173,7 +179,7 @@ Status Freezer::add_file(const std::string& full, FrozenName& name) {
   name.size = o.stat.size;
   const std::vector<Cut>& cuts = o.cuts.cuts;
   std::vector<Segment> segments(cuts.size());
-  Hasher whole(mlxbase::Algorithm::sha256);
+  mlxbase::Sha256Chain whole;
   std::uint64_t hashed = 0;
   Turns turns;
   FirstError error(turns);
@@ -183,12 +189,20 @@ Status Freezer::add_file(const std::string& full, FrozenName& name) {
     const Cut& cut = cuts[i];
     std::vector<std::byte> bytes(static_cast<std::size_t>(cut.length));
     if (auto read = read_exactly(*o.file, cut.offset, bytes); !read) return error.set(read.error());
+    const bool object = becomes_object(bytes);
     if (!turns.wait(i)) return;
     hash_zeros(whole, cut.offset - hashed);
-    whole.update(bytes);
+    std::optional<Digest> digest;
+    if (object) {  // hashed for the file and for itself: in step that costs little more than once
+      mlxbase::Sha256Chain own;
+      mlxbase::Sha256Chain::update_pair(whole, bytes, own, bytes);
+      digest = own.finish();
+    } else {
+      whole.update(bytes);
+    }
     hashed = cut.offset + cut.length;
     turns.done();
-    auto segment = put(bytes, cut);
+    auto segment = put(bytes, cut, digest);
     if (!segment) return error.set(segment.error());
     segments[i] = std::move(*segment);
     means_.progress.advance(cut.length);
