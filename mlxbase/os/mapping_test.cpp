@@ -1,5 +1,6 @@
 #include "mlxbase/os/mapping.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "mlxbase/os/file_system.h"
+#include "mlxbase/testing/temporary_folder.h"
 
 namespace mlxbase::os {
 namespace {
@@ -19,20 +21,17 @@ namespace {
 class Scratch {
  public:
   explicit Scratch(std::size_t bytes) {
-    char name[] = "/tmp/mapping_test_XXXXXX";
-    descriptor_ = ::mkstemp(name);
-    path = name;
+    path = folder_ / "file";
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     const std::vector<char> content(bytes, 0x5A);
     EXPECT_EQ(::write(descriptor_, content.data(), content.size()), static_cast<ssize_t>(bytes));
   }
-  ~Scratch() {
-    ::close(descriptor_);
-    ::unlink(path.c_str());
-  }
+  ~Scratch() { ::close(descriptor_); }
   void shorten(std::size_t bytes) const { EXPECT_EQ(::ftruncate(descriptor_, static_cast<off_t>(bytes)), 0); }
   std::string path;
 
  private:
+  testing::TemporaryFolder folder_;
   int descriptor_ = -1;
 };
 

@@ -106,7 +106,6 @@ bool Vault::derive(Choice& choice, std::span<const std::byte> bytes) {
   const std::uint64_t columns = head.layout.columns;
   if (bytes.size() < kLeast || columns == 0 || columns > bytes.size() || head.layout.phase != 0) return false;
   const auto dtype = static_cast<codec::Dtype>(head.layout.dtype);
-  const bool floats = dtype == codec::Dtype::f32 || dtype == codec::Dtype::f16 || dtype == codec::Dtype::bf16;
   Reader reader(*this, 2 * codec::kBlockBytes);
   // Of bases with so many columns and rows, in this order; the recipes differ in their input, which is the base's.
   const auto try_bases = [&](std::uint64_t base_columns, std::uint64_t rows, const std::vector<std::size_t>& order, const std::vector<Recipe>& recipes) {
@@ -118,9 +117,8 @@ bool Vault::derive(Choice& choice, std::span<const std::byte> bytes) {
         std::tie(digest, sketch) = candidates_.at(base_columns).at(number);
       }
       const auto base = find(digest);
-      const bool usable = sketch.dtype == codec::Dtype::f32 || sketch.dtype == codec::Dtype::f16 || sketch.dtype == codec::Dtype::bf16;
       const std::uint64_t elements = rows * base_columns, width = codec::width_of(sketch.dtype);
-      if (!base || !usable || sketch.rows != rows || base->size != elements * width || base->layout.phase != 0 || base->depth >= kMaxDepth) continue;
+      if (!base || !is_castable(sketch.dtype) || sketch.rows != rows || base->size != elements * width || base->layout.phase != 0 || base->depth >= kMaxDepth) continue;
       std::vector<std::byte> start(static_cast<std::size_t>(std::min(elements, kProbe) * width)), made;
       if (!reader.read(digest, 0, start)) continue;  // a damaged base is no base
       for (Recipe recipe : recipes) {
@@ -164,7 +162,7 @@ bool Vault::derive(Choice& choice, std::span<const std::byte> bytes) {
   using Maker = Recipe::Maker;
   constexpr std::array<std::uint8_t, 6> kBits{4, 8, 6, 5, 3, 2};
   constexpr std::array<std::uint16_t, 3> kGroups{64, 32, 128};
-  if (floats) {
+  if (is_castable(dtype)) {
     const codec::Layout layout = codec_layout(head.layout, bytes.size());
     if (try_bases(columns, layout.rows, alike(codec::sketch(bytes, layout)), {{.maker = Maker::cast, .output = static_cast<std::uint8_t>(dtype)}})) return true;
     for (const std::uint16_t group : kGroups) {

@@ -133,7 +133,7 @@ class Freezer {
  private:
   Status add(const std::string& full);
   Status add_file(const std::string& full, FrozenName& name);
-  Result<Segment> put(std::span<const std::byte> bytes, const Cut& cut, const std::optional<Digest>& object);
+  Result<Segment> put(Segment::What what, std::span<const std::byte> bytes, const Cut& cut, const Digest& digest);
   void count(Reason reason, std::uint64_t bytes, std::uint64_t stored) {
     const std::lock_guard lock(mutex_);
     out_.tally.bytes[static_cast<std::size_t>(reason)] += bytes;
@@ -149,25 +149,26 @@ class Freezer {
 };
 
 /// Few bytes are kept with the file's names, and zeros need no keeping.
-bool becomes_object(std::span<const std::byte> bytes) { return bytes.size() > kMaxLiteralBytes && !all_zero(bytes); }
+Segment::What what_of(std::span<const std::byte> bytes) {
+  if (all_zero(bytes)) return Segment::What::zeros;
+  return bytes.size() <= kMaxLiteralBytes ? Segment::What::literal : Segment::What::object;
+}
 
-/// `object` is their digest if they become one.
-Result<Segment> Freezer::put(std::span<const std::byte> bytes, const Cut& cut, const std::optional<Digest>& object) {
+/// `digest` is theirs if they become an object.
+Result<Segment> Freezer::put(Segment::What what, std::span<const std::byte> bytes, const Cut& cut, const Digest& digest) {
   Segment s;
+  s.what = what;
   s.length = bytes.size();
-  if (!object && all_zero(bytes)) {
-    s.what = Segment::What::zeros;
+  if (what == Segment::What::zeros) {
     count(Reason::empty, bytes.size(), 0);
     return s;
   }
-  if (!object) {
-    s.what = Segment::What::literal;
+  if (what == Segment::What::literal) {
     s.text = std::string(mlxbase::as_text(bytes));
     count(Reason::plain, bytes.size(), bytes.size());
     return s;
   }
-  s.what = Segment::What::object;
-  s.object = *object;
+  s.object = digest;
   const Put put = TRY(vault_.put(s.object, bytes, cut.layout));
   count(reason_of(put), bytes.size(), put.added);
   return s;
@@ -189,11 +190,11 @@ Status Freezer::add_file(const std::string& full, FrozenName& name) {
     const Cut& cut = cuts[i];
     std::vector<std::byte> bytes(static_cast<std::size_t>(cut.length));
     if (auto read = read_exactly(*o.file, cut.offset, bytes); !read) return error.set(read.error());
-    const bool object = becomes_object(bytes);
+    const Segment::What what = what_of(bytes);
+    Digest digest;
     if (!turns.wait(i)) return;
     hash_zeros(whole, cut.offset - hashed);
-    std::optional<Digest> digest;
-    if (object) {  // hashed for the file and for itself: in step that costs little more than once
+    if (what == Segment::What::object) {  // hashed for the file and for itself: in step that costs little more than once
       mlxbase::Sha256Chain own;
       mlxbase::Sha256Chain::update_pair(whole, bytes, own, bytes);
       digest = own.finish();
@@ -202,7 +203,7 @@ Status Freezer::add_file(const std::string& full, FrozenName& name) {
     }
     hashed = cut.offset + cut.length;
     turns.done();
-    auto segment = put(bytes, cut, digest);
+    auto segment = put(what, bytes, cut, digest);
     if (!segment) return error.set(segment.error());
     segments[i] = std::move(*segment);
     means_.progress.advance(cut.length);

@@ -194,13 +194,11 @@ void make_codes(const float* x, std::size_t n, unsigned bits, std::byte* out) {
   }
 }
 
-bool is_float(Dtype d) { return d == Dtype::f32 || d == Dtype::f16 || d == Dtype::bf16; }
-
 bool known(const Recipe& r) {
-  if (!is_float(r.input) || (r.through != Dtype::bytes && r.through != Dtype::f16 && r.through != Dtype::bf16)) return false;
+  if (!is_castable(r.input) || (r.through != Dtype::bytes && r.through != Dtype::f16 && r.through != Dtype::bf16)) return false;
   if (r.maker == Recipe::Maker::gguf) return gguf_block_bytes(r.output) != 0 && r.bits == 0 && r.group == 0;
   if (r.rounding != Recipe::Rounding::each) return false;
-  if (r.maker != Recipe::Maker::mlx_weight && !is_float(static_cast<Dtype>(r.output))) return false;
+  if (r.maker != Recipe::Maker::mlx_weight && !is_castable(static_cast<Dtype>(r.output))) return false;
   if (r.maker == Recipe::Maker::cast) return r.bits == 0 && r.group == 0;
   return r.bits >= 2 && r.bits <= 8 && r.bits != 7 && (r.group == 32 || r.group == 64 || r.group == 128);
 }

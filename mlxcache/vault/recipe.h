@@ -34,6 +34,9 @@ struct Recipe {
 
 inline constexpr std::uint32_t kGgufQ4_0 = 2, kGgufQ4_1 = 3, kGgufQ5_0 = 6, kGgufQ5_1 = 7, kGgufQ8_0 = 8;
 
+/// What recipes start from, and casts end in: F32, F16, BF16.
+constexpr bool is_castable(codec::Dtype d) { return d == codec::Dtype::f32 || d == codec::Dtype::f16 || d == codec::Dtype::bf16; }
+
 /// in: units × unit_input() bytes, out: units × unit_bytes().
 void make(const Recipe& recipe, std::span<const std::byte> in, std::span<std::byte> out);
 

@@ -17,9 +17,6 @@ using mlxbase::fail;
 using mlxbase::Result;
 using mlxbase::json::Value;
 
-Value object() { return Value{mlxbase::json::Object{}}; }
-Value list() { return Value{mlxbase::json::Array{}}; }
-
 /// Members that change nothing here, whatever they say: every beginning of a prompt is kept anyway, and nothing leaves this machine.
 constexpr std::string_view kNoEffect[] = {"metadata", "service_tier", "cache_control", "diagnostics", "inference_geo", "user_profile_id", "workspace_id"};
 
@@ -135,7 +132,7 @@ Result<Ask> read(std::string_view body, bool count) {
     } else if (std::find(std::begin(kNoEffect), std::end(kNoEffect), name) != std::end(kNoEffect) || (count && name == "max_tokens")) {
       continue;
     } else if (count && !v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     } else if (name == "max_tokens") {
       TRY(read_whole_as(v, name, 1, UINT32_MAX, ask.most_tokens));
     } else if (name == "stream") {
@@ -150,7 +147,7 @@ Result<Ask> read(std::string_view body, bool count) {
       if (v.is_string()) return wrong(name, "a list of texts is needed");
       TRY(read_texts(v, name, kMostStops, ask.stops));
     } else if (!v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");

@@ -19,8 +19,6 @@ using mlxbase::Result;
 using mlxbase::Status;
 using mlxbase::json::Value;
 
-Value object() { return Value{mlxbase::json::Object{}}; }
-
 /// Options that say how Ollama shall use the machine; here they change nothing. num_ctx is one: a prompt has always the model's whole context.
 constexpr std::string_view kMachine[] = {"num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "low_vram", "use_mmap", "use_mlock", "f16_kv", "vocab_only", "num_keep"};
 
@@ -60,7 +58,7 @@ Status read_options(const Value& options, Ask& ask) {
     } else if (name == "mirostat_eta" || name == "mirostat_tau" || name == "penalize_newline") {
       continue;  // nothing without mirostat; newlines are penalised like all tokens
     } else if (std::find(std::begin(kMachine), std::end(kMachine), name) == std::end(kMachine)) {
-      return wrong(member, "is not known here, so it cannot be honoured");
+      return unknown(member);
     }
   }
   return {};
@@ -195,7 +193,7 @@ Result<Ask> read_chat(std::string_view body) {
     } else if (name == "tools") {
       ask.tools = TRY(read_tools(v, name));
     } else if (!v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");
@@ -220,7 +218,7 @@ Result<Ask> read_generate(std::string_view body) {
     } else if (name == "images" || name == "context") {
       if (!v.array().empty()) return fail(Code::unsupported, fmt::format("{}: not built", name));
     } else if (!v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");

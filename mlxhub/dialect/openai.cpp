@@ -143,9 +143,6 @@ Result<void> read_tool_choice(const Value& choice, std::string& name, ToolChoice
   return {};
 }
 
-Value object() { return Value{mlxbase::json::Object{}}; }
-Value list() { return Value{mlxbase::json::Array{}}; }
-
 Value usage(const Costs& costs) {
   Value details = object(), out = object();
   details.set("cached_tokens", costs.cached_tokens);
@@ -340,7 +337,7 @@ Result<Ask> read_chat(std::string_view body) {
     } else if (name == "modalities") {
       if (v.array().size() > 1 || (v.array().size() == 1 && v.array().front() != Value("text"))) return fail(Code::unsupported, "modalities: only text is built");
     } else if (!v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");
@@ -370,7 +367,7 @@ Result<Ask> read_completion(std::string_view body) {
     } else if (name == "suffix") {
       if (!v.string().empty()) return fail(Code::unsupported, "suffix: not built");
     } else if (!v.is_null()) {
-      return wrong(name, "is not known here, so it cannot be honoured");
+      return unknown(name);
     }
   }
   if (ask.model.empty()) return wrong("model", "a name is needed");

@@ -20,6 +20,8 @@ std::unexpected<mlxbase::Error> wrong(std::string_view member, std::string_view 
   return fail(Code::invalid, fmt::format("{}: {}", mlxbase::printable(member), what));
 }
 
+std::unexpected<mlxbase::Error> unknown(std::string_view member) { return wrong(member, "is not known here, so it cannot be honoured"); }
+
 Result<Value> parse_body(std::string_view body) {
   Value value = TRY(mlxbase::json::parse(body, {.bytes = std::size_t{128} << 20U, .depth = 128}));
   if (!value.is_object()) return fail(Code::invalid, "the body is no JSON object");

@@ -15,6 +15,11 @@ inline constexpr std::size_t kMostStops = 16;
 
 /// invalid: "temperature: a number from 0 to 2 is needed"
 std::unexpected<mlxbase::Error> wrong(std::string_view member, std::string_view what);
+/// A member that no dialect takes: ignoring it would be a lie.
+std::unexpected<mlxbase::Error> unknown(std::string_view member);
+/// {} and [], to be filled.
+inline mlxbase::json::Value object() { return mlxbase::json::Value{mlxbase::json::Object{}}; }
+inline mlxbase::json::Value list() { return mlxbase::json::Value{mlxbase::json::Array{}}; }
 /// Errors: corrupt (no JSON), invalid (no object).
 mlxbase::Result<mlxbase::json::Value> parse_body(std::string_view body);
 

@@ -22,15 +22,14 @@ namespace {
 
 namespace http = mlxbase::http;
 using dialect::Ask;
+using dialect::list;
+using dialect::object;
 using mlxbase::Error;
 using mlxbase::fail;
 using mlxbase::Result;
 using mlxbase::json::Value;
 using ReplyPtr = std::shared_ptr<http::Reply>;
 using Tokens = std::vector<schedule::Token>;
-
-Value object() { return Value{mlxbase::json::Object{}}; }
-Value list() { return Value{mlxbase::json::Array{}}; }
 
 void refuse(const ReplyPtr& reply, const Error& error, dialect::ErrorBody body = dialect::openai::error_body) { reply->send({.status = dialect::status_of(error.code), .body = body(error)}); }
 void send(const ReplyPtr& reply, const Value& value) { reply->send({.body = mlxbase::json::dump(value)}); }
@@ -55,6 +54,11 @@ Result<std::shared_ptr<Loaded>> named_or_only(Library& library, const std::strin
   return dialect::wrong("model", fmt::format("a name is needed: {} models are loaded", loaded.size()));
 }
 
+/// How long the model stays after this request, if the request says so.
+void keep(Loaded& loaded, const Ask& ask) {
+  if (ask.keep_seconds) loaded.keep_ns = *ask.keep_seconds < 0 ? -1 : std::min<std::int64_t>(*ask.keep_seconds, 1'000'000'000) * 1'000'000'000;
+}
+
 void complete(Library& library, const ReplyPtr& reply, Result<Ask> ask, const Dialect& dialect) {
   if (!ask) return refuse(reply, ask.error(), dialect.error_body);
   const std::int64_t began = mlxbase::system_clock().steady_ns();
@@ -63,7 +67,7 @@ void complete(Library& library, const ReplyPtr& reply, Result<Ask> ask, const Di
   const std::int64_t load_ns = mlxbase::system_clock().steady_ns() - began;
   const auto prompts = prompts_of(**loaded, *ask);
   if (!prompts) return refuse(reply, prompts.error(), dialect.error_body);
-  if (ask->keep_seconds) (*loaded)->keep_ns = *ask->keep_seconds < 0 ? -1 : std::min<std::int64_t>(*ask->keep_seconds, 1'000'000'000) * 1'000'000'000;
+  keep(**loaded, *ask);
   answer(std::move(*loaded), std::move(*ask), dialect, *prompts, load_ns, reply);
 }
 
@@ -84,7 +88,7 @@ void ollama(Library& library, const ReplyPtr& reply, Result<Ask> ask, bool chat)
   } else {
     auto loaded = library.get(ask->model);
     if (!loaded) return refuse(reply, loaded.error(), dialect.error_body);
-    if (ask->keep_seconds) (*loaded)->keep_ns = *ask->keep_seconds < 0 ? -1 : std::min<std::int64_t>(*ask->keep_seconds, 1'000'000'000) * 1'000'000'000;
+    keep(**loaded, *ask);
   }
   reply->send({.body = dialect::ollama::loaded_body(heading_for(*ask), chat, unload)});
 }
@@ -111,7 +115,7 @@ void small(Library& library, const http::Request& request, const ReplyPtr& reply
   const auto out = [&]() -> Result<Value> {
     const Value body = TRY(dialect::parse_body(request.body));
     for (const auto& [name, v] : body.object()) {
-      if (name != "model" && std::find(members.begin(), members.end(), name) == members.end()) return dialect::wrong(name, "is not known here, so it cannot be honoured");
+      if (name != "model" && std::find(members.begin(), members.end(), name) == members.end()) return dialect::unknown(name);
     }
     const auto loaded = TRY(named_or_only(library, body["model"].string()));
     return run(*loaded, body);
@@ -180,15 +184,19 @@ void apply_template(Library& library, const http::Request& request, const ReplyP
   send(reply, *out);
 }
 
+Value listed(const std::string& id, std::int64_t created, std::string_view owner) {
+  Value model = object();
+  model.set("id", id).set("object", "model").set("created", created).set("owned_by", owner);
+  return model;
+}
+
 void models(Library& library, const http::Request&, const ReplyPtr& reply) {
   Value data = list();
   std::vector<std::string> named;
   const auto add = [&](const std::string& id, std::int64_t created, std::string_view owner) {
     if (std::find(named.begin(), named.end(), id) != named.end()) return;
     named.push_back(id);
-    Value model = object();
-    model.set("id", id).set("object", "model").set("created", created).set("owned_by", owner);
-    data.push(std::move(model));
+    data.push(listed(id, created, owner));
   };
   for (const auto& loaded : library.loaded()) add(loaded->id, loaded->created, "loaded");
   auto found = library.found();
@@ -201,15 +209,10 @@ void models(Library& library, const http::Request&, const ReplyPtr& reply) {
 
 void one_model(Library& library, const http::Request& request, const ReplyPtr& reply) {
   const std::string name = http::percent_decoded(std::string_view(request.path).substr(std::string_view("/v1/models/").size()));
-  Value out = object();
-  if (const auto loaded = library.if_loaded(name)) {
-    out.set("id", loaded->id).set("object", "model").set("created", loaded->created).set("owned_by", "loaded");
-    return send(reply, out);
-  }
+  if (const auto loaded = library.if_loaded(name)) return send(reply, listed(loaded->id, loaded->created, "loaded"));
   const auto found = library.find(name);
   if (!found) return refuse(reply, found.error());
-  out.set("id", found->id).set("object", "model").set("created", found->modified_ns / 1'000'000'000).set("owned_by", found->store);
-  send(reply, out);
+  send(reply, listed(found->id, found->modified_ns / 1'000'000'000, found->store));
 }
 
 // ---- Ollama's lists
